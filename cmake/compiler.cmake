@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# Warnings, hardening and sanitizers, the same for every target.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_C_FLAGS_RELEASE "-O2")
+
+add_compile_definitions(_GNU_SOURCE)
+add_compile_options(-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+                    -Wvla -Wformat=2 -Wundef -fno-common -fno-strict-aliasing)
+
+if(HUSK_SANITIZE)
+    add_compile_options(-fsanitize=${HUSK_SANITIZE} -fno-sanitize-recover=all
+                        -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${HUSK_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL Release)
+    add_compile_definitions(_FORTIFY_SOURCE=2)
+    add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection)
+endif()
+
+if(CMAKE_BUILD_TYPE STREQUAL Release)
+    add_compile_options(-ffunction-sections -fdata-sections)
+    add_link_options(-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--gc-sections
+                     -Wl,--as-needed -Wl,--hash-style=gnu)
+endif()

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Builds the message chain of core/err.h. */
+#include "core/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, int code, const char *format, ...)
+{
+    va_list args;
+
+    if (err) {
+        err->code = code;
+        va_start(args, format);
+        vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+int err_sys(struct err *err, int code, const char *format, ...)
+{
+    va_list args;
+    int used;
+
+    if (err) {
+        err->code = code;
+        va_start(args, format);
+        used = vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+        if (used >= 0 && (size_t)used < sizeof err->message)
+            snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s",
+                     strerrordesc_np(-code));
+    }
+    return code;
+}
+
+int err_prefix(struct err *err, const char *format, ...)
+{
+    char tail[ERR_MESSAGE_MAX];
+    va_list args;
+    int used;
+
+    if (!err)
+        return 0;
+    memcpy(tail, err->message, sizeof tail);
+    va_start(args, format);
+    used = vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    if (used >= 0 && (size_t)used < sizeof err->message)
+        snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s", tail);
+    return err->code;
+}

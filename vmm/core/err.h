@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One error object with a message chain.
+ *
+ * A function that can fail returns 0 or a negative errno and takes a `struct err *` (NULL when
+ * the caller wants only the code). The function that finds the fault sets the message; callers
+ * that know more put their context in front. The result reads from the general to the particular
+ * and ends in what the user can do:
+ *
+ *     disk "rootfs.img": cannot open: permission denied; check its mode and owner
+ */
+#ifndef HUSK_CORE_ERR_H
+#define HUSK_CORE_ERR_H
+
+#define ERR_MESSAGE_MAX 512
+
+struct err {
+    int code;                      /* negative errno; 0 while nothing went wrong */
+    char message[ERR_MESSAGE_MAX]; /* one line, no newline, always NUL-terminated */
+};
+
+/* Sets code and message, replacing what was there. `code` is a negative errno; returns it. */
+int err_set(struct err *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As err_set, with ": " and the text of errno value -code appended. */
+int err_sys(struct err *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts "context: " in front of the message that is there; returns the code that is there. */
+int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

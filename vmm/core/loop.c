@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EVENTS_A_WAIT 16
+
+/* Lives on the stack of the thread that waits for it. */
+struct loop_call {
+    struct loop_call *next;
+    void (*function)(void *argument);
+    void *argument;
+    bool done;
+};
+
+static void drain_wake(struct loop_source *source, uint32_t events)
+{
+    eventfd_t count;
+
+    (void)events;
+    eventfd_read(source->fd, &count);
+}
+
+int loop_open(struct loop *loop, struct err *err)
+{
+    int rc;
+
+    *loop = (struct loop){.epoll_fd = -1, .wake = {.fd = -1, .ready = drain_wake}};
+    pthread_mutex_init(&loop->lock, NULL);
+    pthread_cond_init(&loop->done, NULL);
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->epoll_fd < 0 || loop->wake.fd < 0)
+        rc = err_sys(err, -errno, "cannot make an event loop");
+    else if ((rc = loop_watch(loop, &loop->wake, EPOLLIN)) < 0)
+        err_sys(err, rc, "cannot watch the event loop's wake-up");
+    if (rc)
+        loop_close(loop);
+    return rc;
+}
+
+void loop_close(struct loop *loop)
+{
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    if (loop->wake.fd >= 0)
+        close(loop->wake.fd);
+    loop->epoll_fd = loop->wake.fd = -1;
+    pthread_cond_destroy(&loop->done);
+    pthread_mutex_destroy(&loop->lock);
+}
+
+int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = source};
+    int operation = EPOLL_CTL_MOD;
+
+    if (events == source->events)
+        return 0;
+    if (source->events == 0)
+        operation = EPOLL_CTL_ADD;
+    else if (events == 0)
+        operation = EPOLL_CTL_DEL;
+    if (epoll_ctl(loop->epoll_fd, operation, source->fd, &event) < 0)
+        return -errno;
+    source->events = events;
+    return 0;
+}
+
+/* Runs what other threads asked for, oldest first. */
+static void run_calls(struct loop *loop)
+{
+    struct loop_call *calls, *ordered = NULL;
+
+    pthread_mutex_lock(&loop->lock);
+    calls = loop->calls;
+    loop->calls = NULL;
+    pthread_mutex_unlock(&loop->lock);
+
+    while (calls) {
+        struct loop_call *next = calls->next;
+
+        calls->next = ordered;
+        ordered = calls;
+        calls = next;
+    }
+    while (ordered) {
+        struct loop_call *call = ordered;
+
+        ordered = call->next;
+        call->function(call->argument);
+        pthread_mutex_lock(&loop->lock);
+        call->done = true; /* from here on `call` belongs to its owner's stack again */
+        pthread_cond_broadcast(&loop->done);
+        pthread_mutex_unlock(&loop->lock);
+    }
+}
+
+/* The end of the loop, seen under the lock so that no call can slip in behind it unserved. */
+static bool should_end(struct loop *loop)
+{
+    bool end;
+
+    pthread_mutex_lock(&loop->lock);
+    end = loop->stopping && !loop->calls;
+    if (end)
+        loop->running = false;
+    pthread_mutex_unlock(&loop->lock);
+    return end;
+}
+
+void loop_run(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->thread = pthread_self();
+    loop->running = true;
+    pthread_mutex_unlock(&loop->lock);
+
+    while (!should_end(loop)) {
+        struct epoll_event events[EVENTS_A_WAIT];
+        int count = epoll_wait(loop->epoll_fd, events, EVENTS_A_WAIT, -1);
+
+        for (int i = 0; i < count; i++) {
+            struct loop_source *source = events[i].data.ptr;
+
+            /* An earlier handler of this batch may have stopped watching it. */
+            if (source->events)
+                source->ready(source, events[i].events);
+        }
+        run_calls(loop);
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->stopping = true;
+    pthread_mutex_unlock(&loop->lock);
+    eventfd_write(loop->wake.fd, 1);
+}
+
+void loop_call(struct loop *loop, void (*function)(void *argument), void *argument)
+{
+    struct loop_call call = {.function = function, .argument = argument};
+
+    pthread_mutex_lock(&loop->lock);
+    if (!loop->running || pthread_equal(loop->thread, pthread_self())) {
+        pthread_mutex_unlock(&loop->lock);
+        function(argument);
+        return;
+    }
+    call.next = loop->calls;
+    loop->calls = &call;
+    eventfd_write(loop->wake.fd, 1);
+    while (!call.done)
+        pthread_cond_wait(&loop->done, &loop->lock);
+    pthread_mutex_unlock(&loop->lock);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory as private anonymous mappings; see core/memory.h for the rules of use. */
+#include "core/memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int check_ranges(const struct memory_range *ranges, unsigned count, struct err *err)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t end = 0;
+
+    if (count == 0 || count > MEMORY_REGIONS_MAX)
+        return err_set(err, -EINVAL, "guest memory: %u regions; 1 to %u are possible", count,
+                       MEMORY_REGIONS_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        const struct memory_range *range = &ranges[i];
+
+        if (range->size == 0 || range->size % page || range->base.v % page ||
+            range->base.v < end || range->base.v + range->size < range->base.v)
+            return err_set(err, -EINVAL, "guest memory: bad region %u", i);
+        end = range->base.v + range->size;
+    }
+    return 0;
+}
+
+/*
+ * Private anonymous memory faults faster than a memfd and is not reserved up front, so the size
+ * of a guest costs nothing until the guest uses it. Huge pages make both levels of page table
+ * short. A guest's memory stays out of core dumps: it is large, and not ours to show.
+ */
+static uint8_t *map_region(uint64_t size)
+{
+    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (host == MAP_FAILED)
+        return NULL;
+    madvise(host, size, MADV_HUGEPAGE);
+    madvise(host, size, MADV_DONTDUMP);
+    return host;
+}
+
+int memory_create(struct guest_memory *memory, const struct memory_range *ranges, unsigned count,
+                  struct err *err)
+{
+    int rc = check_ranges(ranges, count, err);
+
+    *memory = (struct guest_memory){0};
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *host = map_region(ranges[i].size);
+
+        if (!host) {
+            rc = err_sys(err, -errno, "cannot map %llu MiB of guest memory; ask for less",
+                         (unsigned long long)(ranges[i].size >> 20));
+            memory_destroy(memory);
+            return rc;
+        }
+        memory->regions[i] = (struct memory_region){ranges[i].base, ranges[i].size, host};
+        memory->count = i + 1;
+    }
+    return 0;
+}
+
+void memory_destroy(struct guest_memory *memory)
+{
+    for (unsigned i = 0; i < memory->count; i++)
+        munmap(memory->regions[i].host, memory->regions[i].size);
+    *memory = (struct guest_memory){0};
+}
+
+uint64_t memory_size(const struct guest_memory *memory)
+{
+    uint64_t size = 0;
+
+    for (unsigned i = 0; i < memory->count; i++)
+        size += memory->regions[i].size;
+    return size;
+}
+
+void *memory_at(const struct guest_memory *memory, struct gpa base, uint64_t size)
+{
+    for (unsigned i = 0; i < memory->count; i++) {
+        const struct memory_region *region = &memory->regions[i];
+        uint64_t offset = base.v - region->base.v;
+
+        if (base.v >= region->base.v && offset < region->size && size <= region->size - offset)
+            return region->host + offset;
+    }
+    return NULL;
+}
+
+int memory_read(const struct guest_memory *memory, struct gpa base, void *to, size_t size)
+{
+    const void *from = memory_at(memory, base, size);
+
+    if (!from)
+        return -EFAULT;
+    memcpy(to, from, size);
+    return 0;
+}
+
+int memory_write(const struct guest_memory *memory, struct gpa base, const void *from, size_t size)
+{
+    void *to = memory_at(memory, base, size);
+
+    if (!to)
+        return -EFAULT;
+    memcpy(to, from, size);
+    return 0;
+}
+
+int memory_zero(const struct guest_memory *memory, struct gpa base, size_t size)
+{
+    void *to = memory_at(memory, base, size);
+
+    if (!to)
+        return -EFAULT;
+    memset(to, 0, size);
+    return 0;
+}
