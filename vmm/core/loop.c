@@ -2,11 +2,13 @@
 #include "core/loop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define EVENTS_A_WAIT 16
+#define LOOP_STACK_SIZE (512u * 1024)
 
 /* Lives on the stack of the thread that waits for it. */
 struct loop_call {
@@ -112,12 +114,16 @@ static bool should_end(struct loop *loop)
     return end;
 }
 
-void loop_run(struct loop *loop)
+static void *serve(void *argument)
 {
+    struct loop *loop = argument;
+
+    pthread_setname_np(pthread_self(), "io");
     pthread_mutex_lock(&loop->lock);
-    loop->thread = pthread_self();
-    loop->running = true;
+    loop->self = pthread_self();
     pthread_mutex_unlock(&loop->lock);
+    if (loop->first)
+        loop->first(loop->first_argument);
 
     while (!should_end(loop)) {
         struct epoll_event events[EVENTS_A_WAIT];
@@ -132,14 +138,43 @@ void loop_run(struct loop *loop)
         }
         run_calls(loop);
     }
+    return NULL;
+}
+
+int loop_start(struct loop *loop, void (*first)(void *argument), void *argument, struct err *err)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    int rc;
+
+    loop->first = first;
+    loop->first_argument = argument;
+    loop->stopping = false;
+    loop->running = true; /* before the thread is: calls wait for it from now on */
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, LOOP_STACK_SIZE);
+    pthread_attr_setsigmask_np(&attributes, &all);
+    rc = pthread_create(&loop->thread, &attributes, serve, loop);
+    pthread_attr_destroy(&attributes);
+    if (rc) {
+        loop->running = false;
+        return err_sys(err, -rc, "cannot start the I/O thread");
+    }
+    return 0;
 }
 
 void loop_stop(struct loop *loop)
 {
+    bool started;
+
     pthread_mutex_lock(&loop->lock);
+    started = loop->running;
     loop->stopping = true;
     pthread_mutex_unlock(&loop->lock);
     eventfd_write(loop->wake.fd, 1);
+    if (started)
+        pthread_join(loop->thread, NULL);
 }
 
 void loop_call(struct loop *loop, void (*function)(void *argument), void *argument)
@@ -147,7 +182,7 @@ void loop_call(struct loop *loop, void (*function)(void *argument), void *argume
     struct loop_call call = {.function = function, .argument = argument};
 
     pthread_mutex_lock(&loop->lock);
-    if (!loop->running || pthread_equal(loop->thread, pthread_self())) {
+    if (!loop->running || pthread_equal(loop->self, pthread_self())) {
         pthread_mutex_unlock(&loop->lock);
         function(argument);
         return;

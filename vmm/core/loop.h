@@ -31,8 +31,11 @@ struct loop {
     pthread_mutex_t lock;
     pthread_cond_t done;
     struct loop_call *calls; /* waiting to be run, newest first */
-    pthread_t thread;        /* valid while running */
-    bool running;
+    pthread_t thread;
+    pthread_t self;          /* as the thread itself knows it; set before it runs anything */
+    void (*first)(void *argument);
+    void *first_argument;
+    bool running; /* from loop_start() to the end of the thread */
     bool stopping;
 };
 
@@ -46,10 +49,14 @@ void loop_close(struct loop *loop);
  */
 int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events);
 
-/* Serves events and calls until loop_stop(). Makes the calling thread the loop's thread. */
-void loop_run(struct loop *loop);
+/*
+ * Serves events and calls on a new thread until loop_stop(). `first`, if any, runs on that thread
+ * before anything else, so a loop_call() that has returned proves that `first` has too. All
+ * signals are blocked in the thread.
+ */
+int loop_start(struct loop *loop, void (*first)(void *argument), void *argument, struct err *err);
 
-/* Ends loop_run() after the event at hand; any thread. */
+/* Serves what has been asked for, then ends the thread and waits for it. Not from the loop. */
 void loop_stop(struct loop *loop);
 
 /*

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /dev/kvm and one virtual machine: thin, checked wrappers around the ioctls that every
+ * architecture uses (Linux: Documentation/virt/kvm/api.rst). What only one architecture has is in
+ * its folder under arch/.
+ */
+#ifndef HUSK_CORE_KVM_H
+#define HUSK_CORE_KVM_H
+
+#include "core/err.h"
+#include "core/irq.h"
+#include "core/memory.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct kvm {
+    int fd;          /* -1 while closed */
+    size_t run_size; /* bytes of a vCPU's shared kvm_run area */
+};
+
+/*
+ * Opens /dev/kvm and checks its API version. Errors, each with what to do: -ENOENT (no such
+ * device), -EACCES, -ENODEV (no virtualisation), -EPROTO (another API version).
+ */
+int kvm_open(struct kvm *kvm, const char *path, struct err *err);
+void kvm_close(struct kvm *kvm);
+
+/* KVM_CHECK_EXTENSION: the value, 0 if the host lacks the capability. */
+int kvm_capability(const struct kvm *kvm, unsigned capability);
+
+/* An ioctl that is made again when a signal interrupts it; the result, or -errno. */
+int kvm_ioctl(int fd, unsigned long request, void *argument);
+
+struct vm {
+    int fd; /* -1 while closed */
+    const struct kvm *kvm;
+    unsigned memslot_count;
+};
+
+int vm_open(struct vm *vm, const struct kvm *kvm, struct err *err);
+void vm_close(struct vm *vm);
+
+/* Backs guest-physical [base, base + size) with host memory, in a memslot of its own. */
+int vm_add_memslot(struct vm *vm, struct gpa base, uint64_t size, void *host, struct err *err);
+
+/* A 4-byte guest write of `value` at MMIO address `address` signals eventfd `fd`, with no exit. */
+int vm_add_ioeventfd(const struct vm *vm, uint64_t address, uint32_t value, int fd,
+                     struct err *err);
+
+/* Each irq_raise() becomes an edge on the line's gsi, without a thread in between. */
+int vm_connect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err);
+
+#endif
