@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The contract that every architecture keeps: what a machine is made of below its devices.
+ *
+ * vmm/machine.c calls these functions in this order and knows no more of the processor. Where
+ * devices sit (addresses, gsis, tables) is between arch/ARCH/layout.h and the architecture's
+ * board file in vmm/.
+ *
+ *     arch_memory_map      which ranges of guest-physical addresses are RAM
+ *     arch_host_open       what the host's KVM offers; slow parts run while the VM is created
+ *     arch_vm_prepare      before the first memslot
+ *     arch_irqchip_create  after the first memslot, before the first vCPU
+ *     arch_vcpu_prepare    identity and features of one vCPU
+ *     arch_vcpu_enter      the boot vCPU's registers and tables, as the boot protocol wants
+ *     arch_vcpu_describe   registers in words, when a guest cannot go on
+ */
+#ifndef HUSK_ARCH_H
+#define HUSK_ARCH_H
+
+#include "core/boot.h"
+#include "core/err.h"
+#include "core/kvm.h"
+#include "core/memory.h"
+#include "core/vcpu.h"
+
+#include <stddef.h>
+
+#define ARCH_VCPUS_MAX 64
+
+/* Opaque; made by arch_host_open(). */
+struct arch_host;
+
+/*
+ * Splits `size` bytes of RAM around the architecture's holes. Fills `ranges` (room for
+ * MEMORY_REGIONS_MAX) in ascending order and returns how many there are.
+ */
+unsigned arch_memory_map(uint64_t size, struct memory_range *ranges);
+
+/*
+ * Checks that the host offers what Husk cannot do without (a missing capability is named: -ENOTSUP)
+ * and starts to fetch what every vCPU needs to know of the processor, on a thread of its own.
+ * `kvm` must outlive the result. The result is owned by the caller; arch_host_close().
+ */
+int arch_host_open(const struct kvm *kvm, struct arch_host **host, struct err *err);
+void arch_host_close(struct arch_host *host);
+
+int arch_vm_prepare(const struct vm *vm, struct err *err);
+
+/* Creates the in-kernel interrupt controllers. */
+int arch_irqchip_create(const struct vm *vm, struct err *err);
+
+/*
+ * Gives a vCPU its features and its place in a topology of one socket with `vcpu_count` cores of
+ * one thread each. Waits for arch_host_open()'s thread.
+ */
+int arch_vcpu_prepare(struct arch_host *host, const struct vcpu *vcpu, unsigned vcpu_count,
+                      struct err *err);
+
+/* The hardware id by which tables and interrupts know vCPU `index` (APIC id, MPIDR). */
+uint32_t arch_vcpu_hardware_id(unsigned index);
+
+/* Sets the boot vCPU to the start of `entry`, writing what tables it needs to guest memory. */
+int arch_vcpu_enter(const struct vcpu *vcpu, const struct guest_memory *memory,
+                    const struct boot_entry *entry, struct err *err);
+
+/*
+ * Describes registers and the bytes at the program counter, several lines, for a person. Always
+ * leaves a string in `text`; what cannot be read is said there.
+ */
+void arch_vcpu_describe(const struct vcpu *vcpu, const struct guest_memory *memory, char *text,
+                        size_t size);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arch/x86_64/host.h"
+#include "arch/arch.h"
+#include "arch/x86_64/layout.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define FETCH_STACK_SIZE (64u * 1024)
+
+/* What Husk cannot do without; KVM on x86 has had all of it since Linux 4.6. */
+static const struct {
+    unsigned capability;
+    const char *name;
+} required[] = {
+    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+    {KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+    {KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+    {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+};
+
+static int check_capabilities(const struct kvm *kvm, struct err *err)
+{
+    for (unsigned i = 0; i < sizeof required / sizeof required[0]; i++)
+        if (!kvm_capability(kvm, required[i].capability))
+            return err_set(err, -ENOTSUP, "this host's KVM lacks %s; a newer kernel has it",
+                           required[i].name);
+    return 0;
+}
+
+static void *fetch(void *argument)
+{
+    struct arch_host *host = argument;
+
+    host->cpuid.header.nent = CPUID_ENTRIES_MAX;
+    host->fetch_result = kvm_ioctl(host->kvm->fd, KVM_GET_SUPPORTED_CPUID, &host->cpuid);
+    return NULL;
+}
+
+/* Without a thread the fetch still works, only later: when the first vCPU asks for it. */
+static void start_fetch(struct arch_host *host)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, FETCH_STACK_SIZE);
+    pthread_attr_setsigmask_np(&attributes, &all);
+    host->thread_running = pthread_create(&host->thread, &attributes, fetch, host) == 0;
+    pthread_attr_destroy(&attributes);
+    if (!host->thread_running)
+        fetch(host);
+}
+
+int arch_host_open(const struct kvm *kvm, struct arch_host **out, struct err *err)
+{
+    struct arch_host *host;
+    int rc = check_capabilities(kvm, err);
+
+    if (rc)
+        return rc;
+    host = calloc(1, sizeof *host);
+    if (!host)
+        return err_set(err, -ENOMEM, "out of memory");
+    host->kvm = kvm;
+    start_fetch(host);
+    *out = host;
+    return 0;
+}
+
+int arch_host_wait(struct arch_host *host, struct err *err)
+{
+    if (host->thread_running) {
+        pthread_join(host->thread, NULL);
+        host->thread_running = false;
+    }
+    if (host->fetch_result < 0)
+        return err_sys(err, host->fetch_result, "KVM does not tell the CPUID it supports");
+    return 0;
+}
+
+void arch_host_close(struct arch_host *host)
+{
+    if (!host)
+        return;
+    arch_host_wait(host, NULL);
+    free(host);
+}
+
+int arch_vm_prepare(const struct vm *vm, struct err *err)
+{
+    uint64_t identity_map = LAYOUT_IDENTITY_MAP_PAGE;
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
+    int rc;
+
+    rc = kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
+    if (rc < 0)
+        return err_sys(err, rc, "KVM refuses its identity-map page");
+    rc = kvm_ioctl(vm->fd, KVM_SET_TSS_ADDR, (void *)(uintptr_t)LAYOUT_TSS);
+    if (rc < 0)
+        return err_sys(err, rc, "KVM refuses its TSS address");
+    /*
+     * An instruction that KVM cannot emulate comes to us as it is, before the guest is given a
+     * fault: the report names it, and one that touched memory without a memslot can run again.
+     * Linux older than 5.18 does not have this and reports less.
+     */
+    kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+    return 0;
+}
+
+int arch_irqchip_create(const struct vm *vm, struct err *err)
+{
+    int rc = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
+
+    return rc < 0 ? err_sys(err, rc, "KVM cannot create its interrupt controllers") : 0;
+}

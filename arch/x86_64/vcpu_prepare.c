@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A vCPU's identity: CPUID, the MSRs that firmware would have set, and its local APIC's pins. */
+#include "arch/arch.h"
+#include "arch/x86_64/cpuid.h"
+#include "arch/x86_64/registers.h"
+
+#include <string.h>
+
+/* Local APIC: LVT entries for the LINT pins, as firmware leaves them (Intel SDM vol. 3A, 11.5). */
+#define APIC_LVT_LINT1 0x360
+#define APIC_DELIVERY_NMI (4u << 8)
+
+static int set_cpuid(struct arch_host *host, const struct vcpu *vcpu, unsigned count,
+                     struct err *err)
+{
+    struct cpuid_table table = host->cpuid;
+    int rc;
+
+    cpuid_for_vcpu(&table, vcpu->index, count);
+    rc = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &table);
+    return rc < 0 ? err_sys(err, rc, "KVM refuses the CPUID of vCPU %u", vcpu->index) : 0;
+}
+
+static int set_msrs(const struct vcpu *vcpu, struct err *err)
+{
+    struct {
+        struct kvm_msrs header;
+        struct kvm_msr_entry entries[2];
+    } msrs = {
+        .entries =
+            {
+                {.index = MSR_IA32_MISC_ENABLE, .data = MSR_MISC_ENABLE_FAST_STRING},
+                /* All memory is write-back unless a page table says otherwise. */
+                {.index = MSR_MTRR_DEFAULT_TYPE, .data = MTRR_ENABLE | MTRR_WRITE_BACK},
+            },
+    };
+    int rc;
+
+    msrs.header.nmsrs = sizeof msrs.entries / sizeof msrs.entries[0];
+    rc = kvm_ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+    return rc < 0 ? err_sys(err, rc, "KVM refuses the MSRs of vCPU %u", vcpu->index) : 0;
+}
+
+/* NMIs arrive on LINT1; LINT0 stays masked, because there is no 8259 to be wired to it. */
+static int set_apic_pins(const struct vcpu *vcpu, struct err *err)
+{
+    struct kvm_lapic_state apic;
+    uint32_t lint1 = APIC_DELIVERY_NMI;
+    int rc = kvm_ioctl(vcpu->fd, KVM_GET_LAPIC, &apic);
+
+    if (rc == 0) {
+        memcpy(apic.regs + APIC_LVT_LINT1, &lint1, sizeof lint1);
+        rc = kvm_ioctl(vcpu->fd, KVM_SET_LAPIC, &apic);
+    }
+    return rc < 0 ? err_sys(err, rc, "KVM refuses the APIC pins of vCPU %u", vcpu->index) : 0;
+}
+
+int arch_vcpu_prepare(struct arch_host *host, const struct vcpu *vcpu, unsigned vcpu_count,
+                      struct err *err)
+{
+    int rc = arch_host_wait(host, err);
+
+    if (rc == 0)
+        rc = set_cpuid(host, vcpu, vcpu_count, err);
+    if (rc == 0)
+        rc = set_msrs(vcpu, err);
+    if (rc == 0)
+        rc = set_apic_pins(vcpu, err);
+    return rc;
+}
+
+uint32_t arch_vcpu_hardware_id(unsigned index)
+{
+    return index;
+}
