@@ -49,6 +49,7 @@ int err_prefix(struct err *err, const char *format, ...)
     used = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof err->message)
-        snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s", tail);
+        snprintf(err->message + used, sizeof err->message - (size_t)used, ": %.*s",
+                 (int)sizeof err->message - used, tail);
     return err->code;
 }
