@@ -10,7 +10,7 @@
  *     quiet  debug  loglevel=  ignore_loglevel        how much the kernel prints
  *     ro  rw                                          how the root file system is mounted
  *
- * The user's text follows the remaining defaults unchanged.
+ * The user's parameters follow the remaining defaults, in their order.
  */
 #ifndef HUSK_FIRMWARE_COMMAND_LINE_H
 #define HUSK_FIRMWARE_COMMAND_LINE_H
