@@ -14,8 +14,16 @@
 
 #define ERR_MESSAGE_MAX 512
 
+/* Who has to act. Whoever knows sets it; a fresh error blames the input. */
+enum err_blame {
+    ERR_BLAME_INPUT, /* what was asked for: an option, a configuration, an image */
+    ERR_BLAME_HOST,  /* the host cannot: no KVM, no permission, no memory */
+    ERR_BLAME_SELF,  /* Husk failed */
+};
+
 struct err {
     int code;                      /* negative errno; 0 while nothing went wrong */
+    enum err_blame blame;
     char message[ERR_MESSAGE_MAX]; /* one line, no newline, always NUL-terminated */
 };
 

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libhusk: microVMs on Linux KVM. The only public header.
+ *
+ *     struct husk_config config;
+ *     struct husk_vm *vm;
+ *     struct husk_err err;
+ *     enum husk_end end;
+ *
+ *     husk_config_init(&config);
+ *     config.kernel = "vmlinuz";
+ *     if (husk_vm_create(&config, NULL, &vm, &err) || husk_vm_start(vm, &err))
+ *         fprintf(stderr, "%s\n", err.message);
+ *     end = husk_vm_wait(vm, &err);
+ *     husk_vm_destroy(vm);
+ *
+ * Functions that can fail return 0 or a negative errno and fill a struct husk_err, which may be
+ * NULL. The library has no global state, installs no signal handlers, never exits the process and
+ * writes to no descriptor that it was not given. Any number of machines can live in a process.
+ */
+#ifndef HUSK_H
+#define HUSK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HUSK_API __attribute__((visibility("default")))
+
+#define HUSK_CPUS_MAX 64
+#define HUSK_DISKS_MAX 15
+
+/* --- errors and log lines --- */
+
+/* Who has to act. */
+enum husk_err_kind {
+    HUSK_ERR_INPUT, /* what was asked for: an option, a configuration, an image */
+    HUSK_ERR_HOST,  /* the host cannot: no KVM, no permission, no memory */
+    HUSK_ERR_SELF,  /* Husk failed */
+};
+
+struct husk_err {
+    int code; /* negative errno */
+    enum husk_err_kind kind;
+    char message[512]; /* one line: what, where, what to do */
+};
+
+enum husk_log_level {
+    HUSK_LOG_ERROR,
+    HUSK_LOG_WARNING,
+    HUSK_LOG_INFO,
+    HUSK_LOG_DEBUG,
+};
+
+struct husk_log {
+    /* Any thread of the machine calls it, several at once; it must not call back. */
+    void (*line)(void *context, enum husk_log_level level, const char *line);
+    void *context;
+    enum husk_log_level level; /* lines above it are not made */
+};
+
+/* "0.1.0" */
+HUSK_API const char *husk_version(void);
+
+/* --- configuration --- */
+
+enum husk_console {
+    HUSK_CONSOLE_SERIAL, /* 16550 UART, ttyS0 */
+    HUSK_CONSOLE_VIRTIO, /* virtio console, hvc0 */
+    HUSK_CONSOLE_OFF,
+};
+
+struct husk_disk {
+    const char *path;
+    const char *serial; /* up to 20 bytes; NULL: one made from the image's identity */
+    bool read_only;
+};
+
+/*
+ * What a machine is to be. Strings and arrays that the caller sets are borrowed until the call
+ * that uses them returns; what husk_config_parse_json() and the like allocate is freed by
+ * husk_config_release().
+ */
+struct husk_config {
+    uint32_t size; /* sizeof(struct husk_config) of the caller; husk_config_init() sets it */
+
+    const char *kernel;       /* bzImage or ELF; must be set */
+    const char *initrd;       /* or NULL */
+    const char *append;       /* added to the default command line, overriding it key by key */
+    const char *command_line; /* the whole command line, instead of default and append */
+
+    uint32_t cpus;   /* 1 to HUSK_CPUS_MAX; default 1 */
+    uint64_t memory; /* bytes; default 256 MiB, at least 32 MiB */
+
+    const struct husk_disk *disks; /* /dev/vda, /dev/vdb, ... */
+    uint32_t disk_count;
+
+    enum husk_console console;
+    int console_in_fd;  /* what the guest reads; -1: nothing (default) */
+    int console_out_fd; /* where the guest's output goes; -1: nowhere (default) */
+
+    void *owned; /* private */
+};
+
+/* Defaults. */
+HUSK_API void husk_config_init(struct husk_config *config);
+
+/* Frees what loaders have allocated for it; the config can be initialised again. */
+HUSK_API void husk_config_release(struct husk_config *config);
+
+/*
+ * Sets what the JSON object in text[0..size) mentions. `name` is for messages (a file's name).
+ * Unknown keys, wrong types and values out of range are errors.
+ */
+HUSK_API int husk_config_parse_json(struct husk_config *config, const char *text, size_t size,
+                                    const char *name, struct husk_err *err);
+
+/* The configuration as JSON that husk_config_parse_json() takes; free() it. NULL: no memory. */
+HUSK_API char *husk_config_to_json(const struct husk_config *config);
+
+/* Appends a disk given as "PATH[,ro][,serial=TEXT]"; a comma in a path is written twice. */
+HUSK_API int husk_config_add_disk(struct husk_config *config, const char *option,
+                                  struct husk_err *err);
+
+/* Says whether a machine can be made of it, as far as that shows without touching the host. */
+HUSK_API int husk_config_check(const struct husk_config *config, struct husk_err *err);
+
+/* "512M", "6G", "65536K", "1T" or plain bytes; binary units. */
+HUSK_API int husk_parse_size(const char *text, uint64_t *bytes, struct husk_err *err);
+
+/* --- machines --- */
+
+/* Why a machine no longer runs. */
+enum husk_end {
+    HUSK_RUNNING,      /* it does */
+    HUSK_POWER_OFF,    /* the guest turned itself off */
+    HUSK_RESET,        /* the guest asked for a reset */
+    HUSK_PANIC,        /* the guest's kernel panicked and said so (pvpanic) */
+    HUSK_TRIPLE_FAULT, /* the guest's processor gave up */
+    HUSK_REQUEST,      /* husk_vm_stop() */
+    HUSK_FAILURE,      /* KVM or Husk cannot run the guest any further */
+};
+
+struct husk_vm;
+
+/*
+ * Builds a machine; nothing of `config` is kept. `log` is copied and may be NULL. On success *vm
+ * is the caller's. On error nothing is left behind.
+ */
+HUSK_API int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
+                            struct husk_vm **vm, struct husk_err *err);
+
+/* Lets the guest run, on threads of the library; returns at once. Once in a machine's life. */
+HUSK_API int husk_vm_start(struct husk_vm *vm, struct husk_err *err);
+
+/* A descriptor that polls readable once the machine has ended. It stays the machine's. */
+HUSK_API int husk_vm_event_fd(const struct husk_vm *vm);
+
+/* Waits for the end. `err` is filled for HUSK_FAILURE. */
+HUSK_API enum husk_end husk_vm_wait(struct husk_vm *vm, struct husk_err *err);
+
+/* Ends the machine as if its power were cut; returns at once. Any thread. */
+HUSK_API void husk_vm_stop(struct husk_vm *vm);
+
+/* Tells a virtio console's guest the size of the terminal in characters. Any thread. */
+HUSK_API void husk_vm_resize_console(struct husk_vm *vm, uint16_t columns, uint16_t rows);
+
+/* When a machine reached the phases of its life: CLOCK_MONOTONIC ns, 0 while it has not. */
+struct husk_timing {
+    uint32_t size; /* sizeof(struct husk_timing) of the caller, who sets it */
+    uint64_t create;     /* husk_vm_create() began */
+    uint64_t created;    /* the machine is built */
+    uint64_t first_run;  /* the first vCPU enters the guest: its first instruction */
+    uint64_t first_exit; /* the guest first touches a device */
+    uint64_t userspace;  /* the guest wrote 3 to I/O port 0x5f0 */
+    uint64_t ended;      /* no vCPU runs any more */
+};
+
+HUSK_API void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing);
+
+/* Stops the machine if it runs and frees everything. NULL is harmless. */
+HUSK_API void husk_vm_destroy(struct husk_vm *vm);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
