@@ -14,6 +14,7 @@
 #include "core/state.h"
 #include "devices/legacy/power.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define ACPI_POWER_SIZE 3u
@@ -22,8 +23,8 @@ struct acpi_power {
     struct power_sink sink;
     uint8_t s5_type;
     uint8_t reset_value;
-    uint8_t sleep_type; /* what the guest last wrote; atomic */
-    uint8_t status;     /* atomic */
+    _Atomic uint8_t sleep_type; /* what the guest last wrote, in its place in the register */
+    _Atomic uint8_t status;
 };
 
 extern const struct bus_ops acpi_power_ops;

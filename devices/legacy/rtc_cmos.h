@@ -29,8 +29,7 @@ struct rtc_cmos {
     void *clock_context;
     uint8_t index;
     int64_t offset; /* seconds: the guest's clock minus the host's */
-    int64_t held;   /* the guest's time while register B's SET bit stops the clock */
-    uint8_t memory[RTC_CMOS_MEMORY];
+    uint8_t memory[RTC_CMOS_MEMORY]; /* its time registers count only while SET stops the clock */
 };
 
 extern const struct bus_ops rtc_cmos_ops;

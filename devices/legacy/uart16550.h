@@ -7,10 +7,10 @@
  * if the reader is slow, and THR is empty again when the write returns. The lock is not held
  * meanwhile, so other vCPUs reach every register.
  *
- * Reception starts when the guest says that it can take bytes: RTS outside loopback, or the
- * receive interrupt. Until then, and while the queue is full, input stays with the host, so that
- * nothing is lost to the FIFO resets of a booting driver. There are no line errors, no modem but
- * one that is always ready, and no timing: the divisor is stored only.
+ * Reception starts when the guest raises RTS. Without it (or in loopback), and while the queue
+ * is full, input stays with the host, so that nothing is lost to a booting driver's self-tests.
+ * There are no line errors, no modem but one that is always ready, and no timing: the divisor is
+ * stored only.
  */
 #ifndef HUSK_DEVICES_LEGACY_UART16550_H
 #define HUSK_DEVICES_LEGACY_UART16550_H
@@ -43,7 +43,7 @@ struct uart16550 {
     uint8_t divisor_high;
     bool overrun;          /* loopback only: the host's side is flow-controlled */
     bool transmit_pending; /* THR became empty and no IIR read has acknowledged that */
-    uint8_t asserted;      /* interrupt conditions that held at the last look */
+    uint8_t asserted;      /* enabled interrupt causes at the last look */
     bool wants_input;      /* what the console was last told */
     uint16_t queue_head;
     uint16_t queue_used;
