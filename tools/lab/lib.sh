@@ -155,7 +155,7 @@ lab_running() {
 
 # What only this session's initramfs holds.
 lab_session_archive() {
-    local kernel=$1 folder
+    local kernel=$1 folder live
     folder=$(mktemp -d)
     mkdir "$folder/lab"
     dropbearkey -t ed25519 -f "$folder/lab/host-key" > "$lab_session/host-key.pub" 2>/dev/null
@@ -164,7 +164,9 @@ lab_session_archive() {
     ssh-keygen -q -t ed25519 -N '' -C husk-lab -f "$lab_session/key"
     cp "$lab_session/key.pub" "$folder/lab/authorized-keys"
     echo "$kernel" > "$folder/lab/kernel"
-    printf '%s\n' "$repository" "$lab_build" | sort > "$folder/lab/live"
+    for live in "$repository" "$lab_build"; do
+        [ ! -d "$live" ] || echo "$live"
+    done | sort > "$folder/lab/live"
     printf '%s\n' "$lab_session" "${lab_shared[@]}" | sort > "$folder/lab/shared"
     lab_archive "$folder"
     rm -r "$folder"
@@ -251,7 +253,7 @@ lab_start() {
     local base folder
     base=$(lab_initramfs "$lab_kernel")
     mkdir -p -m 700 "$lab_session"
-    for folder in "$lab_build" "${lab_shared[@]}"; do
+    for folder in "${lab_shared[@]}"; do
         mkdir -p "$folder"
     done
     rm -f "$lab_session"/{ready,*.pid,*.log,*.socket,port}
@@ -317,12 +319,14 @@ lab_environment() {
 # is one, and returns its exit status; lab_timeout_status if lab_timeout seconds
 # pass first.
 lab_exec() {
-    local environment line status=0 terminal=-T began=$SECONDS
-    [ ! -t 0 ] || [ ! -t 1 ] || terminal=-tt
-    [ $# -gt 0 ] || set -- bash
+    local environment line status=0 terminal=-T session=setsid began=$SECONDS
+    if [ -t 0 ] && [ -t 1 ]; then
+        terminal=-tt session=   # dropbear begins a session only for a terminal
+    fi
+    [ $# -gt 0 ] || set -- env 'PS1=(lab) \w# ' bash --norc
     lab_command_id=$BASHPID.$RANDOM
     mapfile -t environment < <(lab_environment)
-    line=$(lab_quote /run/lab/busybox sh /run/lab/host-exec run "$lab_command_id" "$PWD" \
+    line="exec $session "$(lab_quote /run/lab/busybox sh /run/lab/host-exec run "$lab_command_id" "$PWD" \
         "${environment[@]}" -- "$@")
     [ "$lab_timeout" = 0 ] || lab_limit=(timeout --foreground "$lab_timeout")
     lab_become_ssh $terminal 127.0.0.1 "$line" <&0 &
