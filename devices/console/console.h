@@ -59,6 +59,13 @@ struct console {
     void *device;
 };
 
+/* A console before console_open(); console_close() and console_abort() are harmless on it. */
+#define CONSOLE_CLOSED                                                                            \
+    {                                                                                             \
+        .in.fd = -1, .out.fd = -1, .input.fd = -1, .output.fd = -1, .ready_fd = -1,               \
+        .abort_fd = -1                                                                            \
+    }
+
 /*
  * -1 for either descriptor means that there is none. Both stay the caller's, who may close them.
  * Errors: -EBADF, -EMFILE and what else fstat, fcntl and eventfd give.
