@@ -163,6 +163,9 @@ HUSK_API int husk_vm_event_fd(const struct husk_vm *vm);
 /* Waits for the end. `err` is filled for HUSK_FAILURE. */
 HUSK_API enum husk_end husk_vm_wait(struct husk_vm *vm, struct husk_err *err);
 
+/* What went wrong with writing the guest's output: 0, or the -errno after which it was dropped. */
+HUSK_API int husk_vm_output_error(const struct husk_vm *vm);
+
 /* Ends the machine as if its power were cut; returns at once. Any thread. */
 HUSK_API void husk_vm_stop(struct husk_vm *vm);
 

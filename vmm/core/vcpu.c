@@ -106,6 +106,16 @@ static void memory_io(struct vcpu *vcpu)
         bus_read(world->mmio, address, run->mmio.data, run->mmio.len);
 }
 
+/* True when what failed is worth another try, because memory was missing until now. */
+static bool retry_with_memory(struct vcpu *vcpu)
+{
+    if (!vcpu->may_retry)
+        return false;
+    vcpu->may_retry = false;
+    vcpu->world->wait_for_memory(vcpu->world->context);
+    return true;
+}
+
 static enum vcpu_end system_event(const struct kvm_run *run, uint64_t *code)
 {
     switch (run->system_event.type) {
@@ -124,7 +134,6 @@ static enum vcpu_end system_event(const struct kvm_run *run, uint64_t *code)
 /* Serves one exit; true when the vCPU is to go on. */
 static bool serve_exit(struct vcpu *vcpu, enum vcpu_end *end, uint64_t *code)
 {
-    const struct vcpu_world *world = vcpu->world;
     struct kvm_run *run = vcpu->run;
 
     switch (run->exit_reason) {
@@ -144,7 +153,7 @@ static bool serve_exit(struct vcpu *vcpu, enum vcpu_end *end, uint64_t *code)
         *end = VCPU_TRIPLE_FAULT;
         return false;
     case KVM_EXIT_INTERNAL_ERROR:
-        if (world->wait_for_memory(world->context))
+        if (retry_with_memory(vcpu))
             return true;
         *end = VCPU_INTERNAL_ERROR;
         *code = run->internal.suberror;
@@ -177,6 +186,7 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
     struct timing *timing = vcpu->world->timing;
     enum vcpu_end end = VCPU_STOPPED;
 
+    vcpu->may_retry = vcpu->world->memory_deferred;
     timing_mark(timing, TIMING_FIRST_RUN);
     while (!atomic_load_explicit(&vcpu->stop, memory_order_acquire)) {
         if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
@@ -186,9 +196,13 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
         } else if (errno == EINTR || errno == EAGAIN) {
             vcpu->exits.interrupted++;
             take_back_kick();
-        } else if (!vcpu->world->wait_for_memory(vcpu->world->context)) {
-            *code = (uint64_t)errno;
-            return VCPU_UNEXPECTED;
+        } else {
+            int failure = errno;
+
+            if (retry_with_memory(vcpu))
+                continue;
+            *code = (uint64_t)failure;
+            return VCPU_RUN_FAILED;
         }
     }
     return VCPU_STOPPED;

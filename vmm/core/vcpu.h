@@ -30,7 +30,8 @@ enum vcpu_end {
     VCPU_TRIPLE_FAULT,   /* KVM_EXIT_SHUTDOWN */
     VCPU_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR: an instruction that KVM cannot run */
     VCPU_FAIL_ENTRY,     /* KVM_EXIT_FAIL_ENTRY: the processor refuses the state */
-    VCPU_UNEXPECTED,     /* an exit that Husk does not know, or an error of KVM_RUN */
+    VCPU_RUN_FAILED,     /* KVM_RUN itself; code is the errno */
+    VCPU_UNEXPECTED,     /* an exit that Husk does not know; code is its reason */
 };
 
 /* What a vCPU reaches: shared by all vCPUs of a machine, constant while they run. */
@@ -41,11 +42,12 @@ struct vcpu_world {
     struct timing *timing;
 
     /*
-     * Waits until all of `memory` has a memslot; returns false if it had one before the call.
-     * An access to memory that has none yet comes out of KVM_RUN as MMIO, or as an instruction
-     * that KVM cannot emulate; both are harmless after the wait.
+     * Set when part of `memory` gets its memslots while the guest already runs. A first access to
+     * that part comes out of KVM_RUN as MMIO, or as an instruction that KVM cannot emulate; both
+     * are put right once wait_for_memory() has returned.
      */
-    bool (*wait_for_memory)(void *context);
+    bool memory_deferred;
+    void (*wait_for_memory)(void *context);
     /* The vCPU's loop is over; on its thread, once. `code` is the detail of a failure. */
     void (*ended)(void *context, unsigned index, enum vcpu_end end, uint64_t code);
     void *context;
@@ -68,6 +70,7 @@ struct vcpu {
     struct vcpu_exits exits;
     pthread_t thread;
     bool started;
+    bool may_retry; /* one failure is still to be blamed on deferred memory */
     atomic_bool stop;
 };
 

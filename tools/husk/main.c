@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* husk(1): picks the command. */
+#include "commands.h"
+#include "status.h"
+
+#include "husk.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char help[] =
+    "Usage: husk COMMAND [ARGUMENTS]\n"
+    "\n"
+    "Runs Linux kernels in small virtual machines.\n"
+    "\n"
+    "Commands:\n"
+    "  run      boot a kernel:  husk run vmlinuz --disk rootfs.img\n"
+    "  doctor   find out whether this host can run Husk, and what to do if not\n"
+    "  version  print the version\n"
+    "  help     print this text\n"
+    "\n"
+    "'husk run --help' tells more of run, 'man husk' tells everything.\n";
+
+static uint64_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t start = now();
+    const char *command = argc > 1 ? argv[1] : "";
+
+    if (strcmp(command, "run") == 0)
+        return run_command(argc - 1, argv + 1, start);
+    if (strcmp(command, "doctor") == 0)
+        return doctor_command(argc - 1, argv + 1);
+    if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
+        printf("husk %s\n", husk_version());
+        return 0;
+    }
+    if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 ||
+        strcmp(command, "-h") == 0) {
+        fputs(help, stdout);
+        return 0;
+    }
+    if (argc > 1)
+        fprintf(stderr, "husk: there is no command \"%s\"; 'husk help' lists them\n", command);
+    else
+        fputs(help, stderr);
+    return STATUS_USAGE;
+}

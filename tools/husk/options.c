@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* A configuration is written by people; one larger than this is a mistake. */
+#define CONFIG_FILE_MAX (1u << 20)
+
+static const char help[] =
+    "Usage: husk run [OPTIONS] [KERNEL]\n"
+    "\n"
+    "Boots KERNEL (bzImage or ELF vmlinux) and exits when the guest does. Without KERNEL, boots\n"
+    "the kernel that this host runs, if its image in /boot can be read.\n"
+    "\n"
+    "  --kernel FILE      the same as KERNEL\n"
+    "  --initrd FILE      initial RAM disk\n"
+    "  --append TEXT      kernel arguments, added to Husk's defaults; an argument with the same\n"
+    "                     name replaces the default\n"
+    "  --cmdline TEXT     kernel arguments instead of all defaults\n"
+    "  --cpus N           virtual CPUs, 1 to 64 (default 1)\n"
+    "  --memory SIZE      RAM, for example 512M or 6G (default 256M)\n"
+    "  --disk PATH[,ro][,serial=TEXT]\n"
+    "                     a raw image or block device as /dev/vda, the next as /dev/vdb, ...\n"
+    "  --console serial|virtio|off\n"
+    "                     the guest's console on standard input and output (default serial)\n"
+    "  --timing[=FILE]    print when each phase of the start was reached; write it to FILE as JSON\n"
+    "  --config FILE      read a configuration in JSON; other options override it\n"
+    "  --print-config     print the configuration as JSON and exit\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "On a terminal, Ctrl-a x quits and Ctrl-a h helps.\n"
+    "\n"
+    "Exit status: 0 guest powered off, 1 Husk failed, 2 bad usage or input, 3 host cannot,\n"
+    "4 guest reset, 5 guest panic, 6 guest triple fault, 128+N ended by signal N.\n"
+    "\n"
+    "Examples:\n"
+    "  husk run vmlinuz --initrd initrd.img --append 'loglevel=7'\n"
+    "  husk run vmlinuz --initrd initrd.img --disk rootfs.img --memory 1G --cpus 2\n"
+    "  husk run --config machine.json --timing\n";
+
+enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
+       OPTION_MEMORY, OPTION_DISK, OPTION_CONSOLE, OPTION_TIMING, OPTION_CONFIG,
+       OPTION_PRINT_CONFIG };
+
+static const struct option long_options[] = {
+    {"kernel", required_argument, NULL, OPTION_KERNEL},
+    {"initrd", required_argument, NULL, OPTION_INITRD},
+    {"append", required_argument, NULL, OPTION_APPEND},
+    {"cmdline", required_argument, NULL, OPTION_CMDLINE},
+    {"cpus", required_argument, NULL, OPTION_CPUS},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"disk", required_argument, NULL, OPTION_DISK},
+    {"console", required_argument, NULL, OPTION_CONSOLE},
+    {"timing", optional_argument, NULL, OPTION_TIMING},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+static bool complain(const char *message)
+{
+    fprintf(stderr, "husk: %s\n", message);
+    return false;
+}
+
+static char *read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "re");
+    char *text = file ? malloc(CONFIG_FILE_MAX + 1) : NULL;
+
+    if (text) {
+        *size = fread(text, 1, CONFIG_FILE_MAX + 1, file);
+        if (ferror(file) || *size > CONFIG_FILE_MAX) {
+            errno = ferror(file) ? errno : EFBIG;
+            free(text);
+            text = NULL;
+        }
+    }
+    if (!text)
+        fprintf(stderr, "husk: configuration \"%s\": cannot read: %s\n", path, strerror(errno));
+    if (file)
+        fclose(file);
+    return text;
+}
+
+static bool load_config(struct run_options *options, const char *path)
+{
+    struct husk_err err;
+    size_t size;
+
+    if (options->config_text)
+        return complain("--config can be given once");
+    options->config_text = read_file(path, &size);
+    if (!options->config_text)
+        return false;
+    if (husk_config_parse_json(&options->config, options->config_text, size, path, &err))
+        return complain(err.message);
+    return true;
+}
+
+static bool set_cpus(struct husk_config *config, const char *text)
+{
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (errno || end == text || *end || *text == '-' || value < 1 || value > HUSK_CPUS_MAX) {
+        fprintf(stderr, "husk: --cpus %s: give a number from 1 to %d\n", text, HUSK_CPUS_MAX);
+        return false;
+    }
+    config->cpus = (uint32_t)value;
+    return true;
+}
+
+static bool set_memory(struct husk_config *config, const char *text)
+{
+    struct husk_err err;
+
+    if (husk_parse_size(text, &config->memory, &err)) {
+        fprintf(stderr, "husk: --memory %s: %s\n", text, err.message);
+        return false;
+    }
+    return true;
+}
+
+static bool set_console(struct husk_config *config, const char *text)
+{
+    static const char *const names[] = {
+        [HUSK_CONSOLE_SERIAL] = "serial",
+        [HUSK_CONSOLE_VIRTIO] = "virtio",
+        [HUSK_CONSOLE_OFF] = "off",
+    };
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            config->console = (enum husk_console)i;
+            return true;
+        }
+    }
+    fprintf(stderr, "husk: --console %s: give serial, virtio or off\n", text);
+    return false;
+}
+
+static bool add_disk(struct husk_config *config, const char *text)
+{
+    struct husk_err err;
+
+    return husk_config_add_disk(config, text, &err) == 0 || complain(err.message);
+}
+
+static bool apply(struct run_options *options, int option, const char *value)
+{
+    struct husk_config *config = &options->config;
+
+    switch (option) {
+    case OPTION_KERNEL:
+        config->kernel = value;
+        return true;
+    case OPTION_INITRD:
+        config->initrd = value;
+        return true;
+    case OPTION_APPEND:
+        config->append = value;
+        return true;
+    case OPTION_CMDLINE:
+        config->command_line = value;
+        return true;
+    case OPTION_CPUS:
+        return set_cpus(config, value);
+    case OPTION_MEMORY:
+        return set_memory(config, value);
+    case OPTION_DISK:
+        return add_disk(config, value);
+    case OPTION_CONSOLE:
+        return set_console(config, value);
+    case OPTION_TIMING:
+        options->timing = true;
+        options->timing_file = value;
+        return true;
+    case OPTION_CONFIG: /* was read before the others */
+        return true;
+    case OPTION_PRINT_CONFIG:
+        options->print_config = true;
+        return true;
+    default:
+        return complain("'husk run --help' lists the options");
+    }
+}
+
+/* One pass over the options; the first applies only --config, so that the rest override it. */
+static bool pass(struct run_options *options, int argc, char **argv, bool first, bool *helped)
+{
+    int option;
+
+    optind = 0; /* glibc: start anew, for a vector that was permuted before */
+    opterr = !first;
+    while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            *helped = true;
+            return true;
+        }
+        if (first ? option == OPTION_CONFIG && !load_config(options, optarg)
+                  : !apply(options, option, optarg))
+            return false;
+    }
+    return true;
+}
+
+static bool take_kernel(struct run_options *options, int argc, char **argv)
+{
+    struct husk_config *config = &options->config;
+    struct utsname host;
+
+    if (argc - optind > 1) {
+        fprintf(stderr, "husk: \"%s\" is one argument too many; quote what has spaces\n",
+                argv[optind + 1]);
+        return false;
+    }
+    if (optind < argc)
+        config->kernel = argv[optind];
+    if (config->kernel)
+        return true;
+    uname(&host);
+    snprintf(options->default_kernel, sizeof options->default_kernel, "/boot/vmlinuz-%s",
+             host.release);
+    if (access(options->default_kernel, R_OK) != 0) {
+        fprintf(stderr, "husk: no kernel given, and this host's own, %s, cannot be read: %s; "
+                        "try 'husk run KERNEL'\n",
+                options->default_kernel, strerror(errno));
+        return false;
+    }
+    config->kernel = options->default_kernel;
+    fprintf(stderr, "husk: no kernel given; booting this host's, %s\n", options->default_kernel);
+    return true;
+}
+
+enum options_result options_parse(struct run_options *options, int argc, char **argv)
+{
+    bool helped = false;
+
+    *options = (struct run_options){0};
+    husk_config_init(&options->config);
+    if (!pass(options, argc, argv, true, &helped))
+        return OPTIONS_BAD;
+    if (helped) {
+        fputs(help, stdout);
+        return OPTIONS_DONE;
+    }
+    if (!pass(options, argc, argv, false, &helped) || !take_kernel(options, argc, argv))
+        return OPTIONS_BAD;
+    return OPTIONS_RUN;
+}
+
+void options_release(struct run_options *options)
+{
+    husk_config_release(&options->config);
+    free(options->config_text);
+}

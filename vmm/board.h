@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is soldered onto the machine: the devices, tables and boot image that are not virtio. One
+ * file an architecture, board_ARCH.c, joins arch/ARCH/layout.h with firmware/ and devices/.
+ */
+#ifndef HUSK_VMM_BOARD_H
+#define HUSK_VMM_BOARD_H
+
+#include "vmm/machine.h"
+
+/* Puts the fixed devices on the buses. The result is owned by the caller. */
+int board_create(struct machine *machine, struct board **board, struct err *err);
+void board_destroy(struct board *board);
+
+/* Address and gsi of virtio window `slot`; -ENOSPC when there are no more. */
+int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err);
+
+/*
+ * Loads kernel and initrd, writes the command line and the tables that describe the machine, and
+ * sets machine->entry and machine->memory_used.
+ */
+int board_load(struct machine *machine, struct err *err);
+
+/* Connects the fixed devices' interrupts; the interrupt controllers exist. */
+int board_connect(struct machine *machine, struct board *board, struct err *err);
+
+#endif

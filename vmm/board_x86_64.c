@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The x86_64 board: which devices answer at the addresses of arch/x86_64/layout.h, and what the
+ * guest is told of them.
+ */
+#include "vmm/board.h"
+
+#include "arch/x86_64/layout.h"
+#include "devices/legacy/acpi_power.h"
+#include "devices/legacy/i8042.h"
+#include "devices/legacy/pvpanic.h"
+#include "devices/legacy/rtc_cmos.h"
+#include "devices/legacy/timing_port.h"
+#include "devices/legacy/uart16550.h"
+#include "firmware/acpi.h"
+#include "firmware/boot_parameters.h"
+#include "firmware/command_line.h"
+#include "firmware/initrd.h"
+#include "firmware/kernel.h"
+#include "firmware/memory_map.h"
+#include "firmware/pvh.h"
+#include "firmware/zero_page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SLEEP_TYPE_S5 5
+#define IOAPIC_ID 0
+
+/* The value that a guest writes to the timing port when its userspace runs. */
+#define TIMING_PORT_USERSPACE 3
+
+#define DEFAULTS_MAX 256
+
+struct board {
+    bool has_uart;
+    struct uart16550 uart;
+    struct irq_line uart_irq;
+    struct rtc_cmos rtc;
+    struct i8042 i8042;
+    struct acpi_power power;
+    struct pvpanic pvpanic;
+    struct timing_port timing_port;
+};
+
+/* --- devices --- */
+
+static void mark_phase(void *context, uint8_t phase)
+{
+    struct machine *machine = context;
+
+    if (phase == TIMING_PORT_USERSPACE)
+        timing_mark(&machine->timing, TIMING_USERSPACE);
+}
+
+static int add_uart(struct machine *machine, struct board *board, struct err *err)
+{
+    int rc;
+
+    if (machine->config.console != HUSK_CONSOLE_SERIAL)
+        return 0;
+    rc = irq_open(&board->uart_irq, LAYOUT_SERIAL_GSI, err);
+    if (rc)
+        return rc;
+    uart16550_init(&board->uart, &machine->console, &board->uart_irq);
+    board->has_uart = true;
+    return bus_add(&machine->pio, LAYOUT_SERIAL_PORT, LAYOUT_SERIAL_PORTS, &uart16550_ops,
+                   &board->uart, err);
+}
+
+static int add_ports(struct machine *machine, struct board *board, struct err *err)
+{
+    const struct bus_range ports[] = {
+        {LAYOUT_I8042_DATA_PORT, 1, &i8042_data_ops, &board->i8042},
+        {LAYOUT_I8042_COMMAND_PORT, 1, &i8042_command_ops, &board->i8042},
+        {LAYOUT_RTC_PORT, LAYOUT_RTC_PORTS, &rtc_cmos_ops, &board->rtc},
+        {LAYOUT_PVPANIC_PORT, 1, &pvpanic_ops, &board->pvpanic},
+        {LAYOUT_TIMING_PORT, 1, &timing_port_ops, &board->timing_port},
+        {LAYOUT_POWER_PORT, LAYOUT_POWER_PORTS, &acpi_power_ops, &board->power},
+    };
+    int rc = 0;
+
+    for (unsigned i = 0; i < sizeof ports / sizeof ports[0] && rc == 0; i++)
+        rc = bus_add(&machine->pio, ports[i].base, ports[i].size, ports[i].ops, ports[i].device,
+                     err);
+    return rc;
+}
+
+int board_create(struct machine *machine, struct board **out, struct err *err)
+{
+    struct power_sink sink = machine_power_sink(machine);
+    struct board *board = calloc(1, sizeof *board);
+    int rc;
+
+    if (!board)
+        return err_set(err, -ENOMEM, "out of memory");
+    board->uart_irq.fd = -1;
+    rtc_cmos_init(&board->rtc, NULL, NULL);
+    i8042_init(&board->i8042, sink);
+    acpi_power_init(&board->power, SLEEP_TYPE_S5, LAYOUT_RESET_VALUE, sink);
+    pvpanic_init(&board->pvpanic, sink);
+    timing_port_init(&board->timing_port, mark_phase, machine);
+    *out = board;
+    rc = add_uart(machine, board, err);
+    return rc ?: add_ports(machine, board, err);
+}
+
+void board_destroy(struct board *board)
+{
+    if (!board)
+        return;
+    if (board->has_uart)
+        uart16550_destroy(&board->uart);
+    irq_close(&board->uart_irq);
+    i8042_destroy(&board->i8042);
+    rtc_cmos_destroy(&board->rtc);
+    free(board);
+}
+
+int board_connect(struct machine *machine, struct board *board, struct err *err)
+{
+    return board->has_uart ? vm_connect_irq(&machine->vm, &board->uart_irq, err) : 0;
+}
+
+/* The RTC's and the SCI's lines are skipped, because guests expect those devices there. */
+int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err)
+{
+    *gsi = LAYOUT_VIRTIO_GSI_FIRST + slot;
+    if (*gsi >= LAYOUT_RTC_GSI)
+        *gsi += 2;
+    if (*gsi >= LAYOUT_GSI_COUNT)
+        return err_set(err, -ENOSPC, "too many devices: %u fit; use fewer disks", slot);
+    *window = LAYOUT_VIRTIO_MMIO + slot * LAYOUT_VIRTIO_MMIO_STRIDE;
+    return 0;
+}
+
+/* --- boot image and tables --- */
+
+static int open_image(const char *what, const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? err_sys(err, -errno, "%s \"%s\": cannot open", what, path) : fd;
+}
+
+static int load_kernel(struct machine *machine, const struct kernel_limits *limits,
+                       struct kernel *kernel, struct err *err)
+{
+    const char *path = machine->config.kernel;
+    int fd = open_image("kernel", path, err), rc;
+
+    if (fd < 0)
+        return fd;
+    rc = kernel_load(&machine->memory, fd, path, limits, kernel, err);
+    close(fd);
+    return rc;
+}
+
+static int load_initrd(struct machine *machine, const struct kernel_limits *limits,
+                       const struct kernel *kernel, struct memory_range *initrd, struct err *err)
+{
+    const char *path = machine->config.initrd;
+    int fd, rc;
+
+    *initrd = (struct memory_range){0};
+    if (!path)
+        return 0;
+    fd = open_image("initrd", path, err);
+    if (fd < 0)
+        return fd;
+    rc = initrd_load(&machine->memory, fd, path, limits, kernel, initrd, err);
+    close(fd);
+    return rc;
+}
+
+/*
+ * What a stock kernel needs to be told to boot fast on this board: there is no PCI bus to probe,
+ * one serial port at most, and a panic ends the machine at once instead of hanging it.
+ */
+static void default_command_line(const struct machine_config *config, char *line, size_t room)
+{
+    static const char *const consoles[] = {
+        [HUSK_CONSOLE_SERIAL] = "console=ttyS0 8250.nr_uarts=1",
+        [HUSK_CONSOLE_VIRTIO] = "console=hvc0 8250.nr_uarts=0",
+        [HUSK_CONSOLE_OFF] = "8250.nr_uarts=0",
+    };
+    const char *root = "";
+
+    if (config->disk_count > 0)
+        root = config->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
+    snprintf(line, room, "%s%s panic=-1 pci=off cryptomgr.notests quiet",
+             consoles[config->console], root);
+}
+
+static int load_command_line(struct machine *machine, const struct kernel *kernel,
+                             struct err *err)
+{
+    const struct machine_config *config = &machine->config;
+    const struct memory_range area = {gpa(LAYOUT_COMMAND_LINE), LAYOUT_COMMAND_LINE_MAX};
+    char defaults[DEFAULTS_MAX];
+    char *line = malloc(LAYOUT_COMMAND_LINE_MAX);
+    int rc;
+
+    if (!line)
+        return err_set(err, -ENOMEM, "out of memory");
+    default_command_line(config, defaults, sizeof defaults);
+    if (config->command_line)
+        rc = command_line_build(line, LAYOUT_COMMAND_LINE_MAX, NULL, config->command_line, err);
+    else
+        rc = command_line_build(line, LAYOUT_COMMAND_LINE_MAX, defaults, config->append, err);
+    if (rc == 0)
+        rc = command_line_load(&machine->memory, area, kernel, line, err);
+    free(line);
+    return rc;
+}
+
+static int write_acpi(struct machine *machine, struct gpa *rsdp, struct err *err)
+{
+    const struct memory_range area = {gpa(LAYOUT_ACPI), LAYOUT_ACPI_SIZE};
+    struct acpi_virtio_mmio windows[MACHINE_VIRTIO_MAX];
+    uint32_t apic_ids[ARCH_VCPUS_MAX];
+    const struct acpi_config config = {
+        .apic_ids = apic_ids,
+        .cpu_count = machine->config.cpus,
+        .lapic_base = LAYOUT_LAPIC,
+        .ioapic_base = LAYOUT_IOAPIC,
+        .ioapic_id = IOAPIC_ID,
+        .sleep_control_port = LAYOUT_SLEEP_CONTROL_PORT,
+        .sleep_status_port = LAYOUT_SLEEP_STATUS_PORT,
+        .sleep_type_s5 = SLEEP_TYPE_S5,
+        .reset_port = LAYOUT_RESET_PORT,
+        .reset_value = LAYOUT_RESET_VALUE,
+        .serial_port = machine->config.console == HUSK_CONSOLE_SERIAL ? LAYOUT_SERIAL_PORT : 0,
+        .serial_gsi = LAYOUT_SERIAL_GSI,
+        .rtc_port = LAYOUT_RTC_PORT,
+        .pvpanic_port = LAYOUT_PVPANIC_PORT,
+        .virtio_mmio = windows,
+        .virtio_mmio_count = machine->virtio_count,
+    };
+
+    for (unsigned i = 0; i < config.cpu_count; i++)
+        apic_ids[i] = arch_vcpu_hardware_id(i);
+    for (unsigned i = 0; i < machine->virtio_count; i++)
+        windows[i] = (struct acpi_virtio_mmio){
+            .base = machine->virtio[i].window,
+            .size = VIRTIO_MMIO_WINDOW,
+            .gsi = machine->virtio[i].transport.irq.gsi,
+        };
+    return acpi_build(&machine->memory, area, &config, rsdp, err);
+}
+
+static int map_memory(struct machine *machine, struct memory_map *map, struct err *err)
+{
+    const struct memory_map_entry others[] = {
+        {gpa(LAYOUT_LOW_RAM_END), LAYOUT_ACPI - LAYOUT_LOW_RAM_END, MEMORY_MAP_RESERVED},
+        {gpa(LAYOUT_ACPI), LAYOUT_ACPI_SIZE, MEMORY_MAP_ACPI},
+    };
+
+    return memory_map_build(map, &machine->memory, others, sizeof others / sizeof others[0], err);
+}
+
+/* Writes what the kernel's boot protocol wants, and says where. */
+static int write_parameters(struct machine *machine, const struct kernel *kernel,
+                            const struct boot_parameters *parameters, struct err *err)
+{
+    const struct memory_range pvh = {gpa(LAYOUT_PVH_START_INFO), LAYOUT_PVH_START_INFO_SIZE};
+    struct boot_entry *entry = &machine->entry;
+
+    *entry = (struct boot_entry){.protocol = kernel->protocol, .entry = kernel->entry};
+    if (kernel->protocol == BOOT_PVH) {
+        entry->parameters = pvh.base;
+        return pvh_write(&machine->memory, pvh, parameters, err);
+    }
+    entry->parameters = gpa(LAYOUT_ZERO_PAGE);
+    return zero_page_write(&machine->memory, entry->parameters, kernel, parameters, err);
+}
+
+int board_load(struct machine *machine, struct err *err)
+{
+    const struct kernel_limits limits = {gpa(LAYOUT_KERNEL_MIN), gpa(LAYOUT_HOLE)};
+    struct memory_map map;
+    struct boot_parameters parameters = {.command_line = gpa(LAYOUT_COMMAND_LINE), .map = &map};
+    struct kernel kernel;
+    int rc;
+
+    if ((rc = load_kernel(machine, &limits, &kernel, err)))
+        return rc;
+    if ((rc = load_initrd(machine, &limits, &kernel, &parameters.initrd, err)))
+        return rc;
+    if ((rc = load_command_line(machine, &kernel, err)))
+        return rc;
+    if ((rc = write_acpi(machine, &parameters.rsdp, err)))
+        return rc;
+    if ((rc = map_memory(machine, &map, err)))
+        return rc;
+    machine->memory_used = kernel.range.base.v + kernel.range.size;
+    return write_parameters(machine, &kernel, &parameters, err);
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Construction, life and teardown of a machine, each as one list that reads from top to bottom.
+ *
+ * The order of construction is the fastest that KVM allows. A memslot that comes after the
+ * interrupt controllers waits for milliseconds, one that comes before does not; and on hosts that
+ * shadow page tables a memslot costs time in proportion to its size. So the memory that the guest
+ * reads first gets its memslot here, and the rest gets its own on the I/O thread while the guest
+ * already runs: the time to the first instruction does not depend on the size of the guest.
+ */
+#include "vmm/machine.h"
+
+#include "vmm/board.h"
+#include "vmm/virtio_bus.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define KVM_DEVICE "/dev/kvm"
+
+/* What is mapped at once; a machine not larger than twice this is mapped as a whole. */
+#define EARLY_MEMORY (64ull << 20)
+#define MEMSLOT_ALIGNMENT (2ull << 20)
+
+#define DESCRIPTION_SIZE 2048
+
+static void wait_for_memory(void *context);
+static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code);
+
+/* --- construction --- */
+
+static int open_host(struct machine *machine, struct err *err)
+{
+    int rc = kvm_open(&machine->kvm, KVM_DEVICE, err);
+
+    return rc ?: arch_host_open(&machine->kvm, &machine->host, err);
+}
+
+static int open_vm(struct machine *machine, struct err *err)
+{
+    int rc = vm_open(&machine->vm, &machine->kvm, err);
+
+    return rc ?: arch_vm_prepare(&machine->vm, err);
+}
+
+static int create_memory(struct machine *machine, struct err *err)
+{
+    struct memory_range ranges[MEMORY_REGIONS_MAX];
+    unsigned count = arch_memory_map(machine->config.memory, ranges);
+
+    return memory_create(&machine->memory, ranges, count, err);
+}
+
+static int open_loop_and_console(struct machine *machine, struct err *err)
+{
+    const struct machine_config *config = &machine->config;
+    bool off = config->console == HUSK_CONSOLE_OFF;
+    int rc = loop_open(&machine->loop, err);
+
+    return rc ?: console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
+                              off ? -1 : config->console_out_fd, err);
+}
+
+static int create_devices(struct machine *machine, struct err *err)
+{
+    int rc = board_create(machine, &machine->board, err);
+
+    return rc ?: virtio_bus_create(machine, err);
+}
+
+/* Gives the start of memory, up to memory_used at least, its memslot. */
+static int add_early_memory(struct machine *machine, struct err *err)
+{
+    const struct memory_region *first = &machine->memory.regions[0];
+    uint64_t early = machine->memory_used;
+
+    if (early < EARLY_MEMORY)
+        early = EARLY_MEMORY;
+    early = (early + MEMSLOT_ALIGNMENT - 1) & ~(MEMSLOT_ALIGNMENT - 1);
+    if (early > first->size || machine->config.memory <= 2 * EARLY_MEMORY)
+        early = first->size;
+    machine->memory_early = early;
+    machine->world.memory_deferred = early < memory_size(&machine->memory);
+    return vm_add_memslot(&machine->vm, first->base, early, first->host, err);
+}
+
+static int create_irqchip(struct machine *machine, struct err *err)
+{
+    return arch_irqchip_create(&machine->vm, err);
+}
+
+static int connect_devices(struct machine *machine, struct err *err)
+{
+    int rc = board_connect(machine, machine->board, err);
+
+    return rc ?: virtio_bus_connect(machine, err);
+}
+
+static int create_vcpus(struct machine *machine, struct err *err)
+{
+    unsigned count = machine->config.cpus;
+    int rc = 0;
+
+    while (machine->vcpu_count < count && rc == 0) {
+        struct vcpu *vcpu = &machine->vcpus[machine->vcpu_count];
+
+        rc = vcpu_open(vcpu, &machine->vm, machine->vcpu_count, &machine->world, err);
+        if (rc == 0)
+            machine->vcpu_count++;
+    }
+    for (unsigned i = 0; i < count && rc == 0; i++)
+        rc = arch_vcpu_prepare(machine->host, &machine->vcpus[i], count, err);
+    return rc ?: arch_vcpu_enter(&machine->vcpus[0], &machine->memory, &machine->entry, err);
+}
+
+/* Every step, in the order of memory_early's rule above, and whose fault its failure is. */
+static const struct {
+    int (*step)(struct machine *machine, struct err *err);
+    enum err_blame blame;
+} construction[] = {
+    {open_host, ERR_BLAME_HOST},
+    {open_vm, ERR_BLAME_HOST},
+    {create_memory, ERR_BLAME_HOST},
+    {open_loop_and_console, ERR_BLAME_SELF},
+    {create_devices, ERR_BLAME_INPUT},
+    {board_load, ERR_BLAME_INPUT},
+    {add_early_memory, ERR_BLAME_HOST},
+    {create_irqchip, ERR_BLAME_HOST},
+    {connect_devices, ERR_BLAME_HOST},
+    {create_vcpus, ERR_BLAME_HOST},
+};
+
+static int build(struct machine *machine, struct err *err)
+{
+    for (unsigned i = 0; i < sizeof construction / sizeof construction[0]; i++) {
+        int rc = construction[i].step(machine, err);
+
+        if (rc) {
+            err->blame = construction[i].blame;
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* An object that machine_destroy() can take apart, however far its construction comes. */
+static struct machine *allocate(const struct log *log)
+{
+    struct machine *machine = calloc(1, sizeof *machine);
+
+    if (!machine)
+        return NULL;
+    machine->kvm.fd = machine->vm.fd = -1;
+    machine->loop.epoll_fd = machine->loop.wake.fd = -1;
+    machine->console = (struct console)CONSOLE_CLOSED;
+    if (log)
+        machine->log = *log;
+    machine->world = (struct vcpu_world){
+        .pio = &machine->pio,
+        .mmio = &machine->mmio,
+        .memory = &machine->memory,
+        .timing = &machine->timing,
+        .wait_for_memory = wait_for_memory,
+        .ended = vcpu_ended,
+        .context = machine,
+    };
+    pthread_mutex_init(&machine->lock, NULL);
+    machine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return machine;
+}
+
+int machine_create(const struct machine_config *config, const struct log *log,
+                   struct machine **out, struct err *err)
+{
+    struct machine *machine = allocate(log);
+    int rc;
+
+    if (!machine)
+        return err_set(err, -ENOMEM, "out of memory");
+    timing_mark(&machine->timing, TIMING_CREATE);
+    if (machine->ended_fd < 0)
+        rc = err_sys(err, -errno, "cannot make an eventfd");
+    else if ((rc = machine_config_copy(config, &machine->config, err)) == 0)
+        rc = build(machine, err);
+    if (rc) {
+        machine_destroy(machine);
+        return rc;
+    }
+    timing_mark(&machine->timing, TIMING_CREATED);
+    *out = machine;
+    return 0;
+}
+
+/* --- life --- */
+
+/* The first end counts: from then on every vCPU leaves the guest. */
+static void end_with(struct machine *machine, enum husk_end end, const struct err *failure)
+{
+    pthread_mutex_lock(&machine->lock);
+    if (machine->end == HUSK_RUNNING) {
+        machine->end = end;
+        if (failure)
+            machine->failure = *failure;
+        for (unsigned i = 0; i < machine->vcpu_count; i++)
+            vcpu_kick(&machine->vcpus[i]);
+        console_abort(&machine->console);
+    }
+    pthread_mutex_unlock(&machine->lock);
+}
+
+/* What add_early_memory() left, on the I/O thread, before it serves anything. */
+static void add_late_memory(void *argument)
+{
+    struct machine *machine = argument;
+    uint64_t done = machine->memory_early;
+    struct err err;
+
+    for (unsigned i = 0; i < machine->memory.count; i++) {
+        const struct memory_region *region = &machine->memory.regions[i];
+
+        if (done < region->size && vm_add_memslot(&machine->vm, gpa_add(region->base, done),
+                                                  region->size - done, region->host + done, &err)) {
+            end_with(machine, HUSK_FAILURE, &err);
+            return;
+        }
+        done = 0;
+    }
+}
+
+static void nothing(void *argument)
+{
+    (void)argument;
+}
+
+/* A call to the loop returns after add_late_memory() has, because the loop's thread begins so. */
+static void wait_for_memory(void *context)
+{
+    struct machine *machine = context;
+
+    loop_call(&machine->loop, nothing, NULL);
+}
+
+int machine_start(struct machine *machine, struct err *err)
+{
+    int rc = loop_start(&machine->loop, add_late_memory, machine, err);
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&machine->lock);
+    machine->started = true;
+    for (unsigned i = 0; i < machine->vcpu_count && rc == 0; i++) {
+        rc = vcpu_start(&machine->vcpus[i], err);
+        if (rc == 0)
+            machine->vcpus_running++;
+    }
+    pthread_mutex_unlock(&machine->lock);
+    return rc;
+}
+
+void machine_stop(struct machine *machine, enum husk_end end)
+{
+    end_with(machine, end, NULL);
+}
+
+static void power_event(void *context, enum power_event event)
+{
+    static const enum husk_end ends[] = {
+        [POWER_EVENT_OFF] = HUSK_POWER_OFF,
+        [POWER_EVENT_RESET] = HUSK_RESET,
+        [POWER_EVENT_PANIC] = HUSK_PANIC,
+    };
+
+    machine_stop(context, ends[event]);
+}
+
+struct power_sink machine_power_sink(struct machine *machine)
+{
+    return (struct power_sink){.event = power_event, .context = machine};
+}
+
+static enum husk_end explain(enum vcpu_end end, uint64_t code, unsigned index, struct err *err)
+{
+    switch (end) {
+    case VCPU_STOPPED:
+        return HUSK_REQUEST;
+    case VCPU_POWER_OFF:
+        return HUSK_POWER_OFF;
+    case VCPU_RESET:
+        return HUSK_RESET;
+    case VCPU_CRASHED:
+        return HUSK_PANIC;
+    case VCPU_TRIPLE_FAULT:
+        return HUSK_TRIPLE_FAULT;
+    case VCPU_INTERNAL_ERROR:
+        err_set(err, -EIO,
+                "this host's KVM cannot run an instruction of the guest (vCPU %u, suberror %llu); "
+                "'husk doctor' tells whether it runs unmodified kernels",
+                index, (unsigned long long)code);
+        break;
+    case VCPU_FAIL_ENTRY:
+        err_set(err, -EIO,
+                "the processor refuses the state of vCPU %u (reason 0x%llx); 'husk doctor' tells "
+                "what this host can do",
+                index, (unsigned long long)code);
+        break;
+    case VCPU_RUN_FAILED:
+        err_sys(err, -(int)code, "KVM cannot run vCPU %u", index);
+        break;
+    case VCPU_UNEXPECTED:
+        err_set(err, -EIO, "vCPU %u left the guest for a reason that Husk does not know (%llu)",
+                index, (unsigned long long)code);
+        break;
+    }
+    return HUSK_FAILURE;
+}
+
+static void describe(struct machine *machine, unsigned index)
+{
+    char text[DESCRIPTION_SIZE];
+
+    arch_vcpu_describe(&machine->vcpus[index], &machine->memory, text, sizeof text);
+    for (char *line = text, *end; line; line = end) {
+        end = strchr(line, '\n');
+        if (end)
+            *end++ = '\0';
+        log_line(&machine->log, LOG_LEVEL_ERROR, "%s", line);
+    }
+}
+
+static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code)
+{
+    struct machine *machine = context;
+    struct err err = {0};
+    enum husk_end reason = explain(end, code, index, &err);
+
+    if (reason == HUSK_FAILURE || reason == HUSK_TRIPLE_FAULT)
+        describe(machine, index);
+    end_with(machine, reason, &err);
+
+    pthread_mutex_lock(&machine->lock);
+    if (--machine->vcpus_running == 0) {
+        timing_mark(&machine->timing, TIMING_STOPPED);
+        eventfd_write(machine->ended_fd, 1);
+    }
+    pthread_mutex_unlock(&machine->lock);
+}
+
+enum husk_end machine_wait(struct machine *machine, struct err *failure)
+{
+    struct pollfd ended = {.fd = machine->ended_fd, .events = POLLIN};
+    enum husk_end end;
+
+    while (poll(&ended, 1, -1) < 0)
+        ;
+    pthread_mutex_lock(&machine->lock);
+    end = machine->end;
+    if (failure)
+        *failure = machine->failure;
+    pthread_mutex_unlock(&machine->lock);
+    return end;
+}
+
+/* --- teardown --- */
+
+void machine_destroy(struct machine *machine)
+{
+    if (!machine)
+        return;
+    if (machine->started) {
+        machine_stop(machine, HUSK_REQUEST);
+        for (unsigned i = 0; i < machine->vcpu_count; i++)
+            vcpu_join(&machine->vcpus[i]);
+        loop_stop(&machine->loop);
+    }
+    for (unsigned i = 0; i < machine->vcpu_count; i++)
+        vcpu_close(&machine->vcpus[i]);
+    virtio_bus_destroy(machine);
+    board_destroy(machine->board);
+    console_close(&machine->console);
+    loop_close(&machine->loop);
+    vm_close(&machine->vm);
+    memory_destroy(&machine->memory);
+    arch_host_close(machine->host);
+    kvm_close(&machine->kvm);
+    if (machine->ended_fd >= 0)
+        close(machine->ended_fd);
+    pthread_mutex_destroy(&machine->lock);
+    machine_config_free(&machine->config);
+    free(machine);
+}

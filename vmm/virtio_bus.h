@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's virtio devices: made from its configuration, put on its bus, wired to KVM. */
+#ifndef HUSK_VMM_VIRTIO_BUS_H
+#define HUSK_VMM_VIRTIO_BUS_H
+
+#include "vmm/machine.h"
+
+/* Creates every virtio device that the configuration asks for, and claims its window. */
+int virtio_bus_create(struct machine *machine, struct err *err);
+
+/* Gives KVM the kicks and interrupts of all of them; the interrupt controllers exist. */
+int virtio_bus_connect(struct machine *machine, struct err *err);
+
+/* Frees the devices, then their backends. Nothing runs any more. */
+void virtio_bus_destroy(struct machine *machine);
+
+#endif
