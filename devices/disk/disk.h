@@ -64,12 +64,19 @@ struct disk_request {
     uint64_t length; /* bytes; for reads and writes the size of the list */
     const struct iovec *iov;
     unsigned iov_count;
+    void *owner; /* the submitter's; the disk does not look at it */
     /*
      * Result: 0 or -errno. A request past the end of the disk is -EINVAL, a write to a read-only
      * disk -EROFS. After an error of a read or write any part of it may have happened.
      */
     void (*done)(struct disk_request *request, int result);
 };
+
+/*
+ * Whom to tell, once for a batch of completions, that some `done` ran: the place to interrupt a
+ * guest. At the latest disk_commit() tells it of what completed while the batch was submitted.
+ */
+void disk_attach(struct disk *disk, void (*settled)(void *context), void *context);
 
 /* Takes a request. Loop's thread. `done` may run before this returns. */
 void disk_submit(struct disk *disk, struct disk_request *request);

@@ -60,9 +60,11 @@ struct virtio_device_ops {
     /* The driver wrote `size` bytes at `offset` of the configuration space, within its size. */
     void (*write_config)(struct virtio_device *device, unsigned offset, const void *bytes,
                          unsigned size);
-    /* Back to the state after create; nothing is in flight afterwards. Queues still exist. */
+    /* Finishes what is in flight: every popped chain is pushed or undone when it returns. */
+    void (*drain)(struct virtio_device *device);
+    /* Back to the state after create. Drained; the queues are stopped already. */
     void (*reset)(struct virtio_device *device);
-    /* One section of core/state.h each; restore comes after activate. Nothing is in flight. */
+    /* One section of core/state.h each. Drained; restore comes after activate. */
     void (*save)(struct virtio_device *device, struct state_writer *writer);
     int (*restore)(struct virtio_device *device, struct state_reader *reader, struct err *err);
     /* Frees what the device owns, and itself. The loop no longer runs. */
@@ -133,7 +135,7 @@ uint8_t virtio_device_status(const struct virtio_device *device);
  * driver accepted what was not offered, or not VERSION_1. DRIVER_OK activates the device; if a
  * queue's layout is bad, DEVICE_NEEDS_RESET is set. Returns after a reset is complete.
  */
-void virtio_device_write_status(struct virtio_device *device, uint8_t value);
+void virtio_device_write_status(struct virtio_device *device, uint32_t value);
 
 /* Transport. Bits [32 * word, 32 * word + 32) of the features; words past 1 are zero. */
 uint32_t virtio_device_offered(const struct virtio_device *device, uint32_t word);

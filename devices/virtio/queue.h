@@ -80,11 +80,12 @@ static inline const struct iovec *virtq_writable(const struct virtq_chain *chain
 }
 
 /*
- * Checks the layout and starts at index 0 of both rings. Errors: -EINVAL, with the reason in
- * `fault`; the queue then stays stopped.
+ * Checks the layout and starts at index 0 of both rings. `accepted` are the driver's feature bits.
+ * Errors: -EINVAL, with the reason in `fault`; the queue then stays stopped.
  */
 int virtq_start(struct virtq *queue, const struct guest_memory *memory,
-                const struct virtq_setup *setup, uint64_t accepted_features, const char **fault);
+                const struct virtq_setup *setup, uint16_t size_max, uint64_t accepted,
+                const char **fault);
 
 /* Forgets the ring; no access to it afterwards. Harmless on a stopped queue. */
 void virtq_stop(struct virtq *queue);

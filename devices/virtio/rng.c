@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio entropy source. A bucket of bytes, refilled by a timer, bounds what the guest gets in a
+ * second; while it is empty the queue is left alone.
+ */
+#include "devices/virtio/rng.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define QUEUE_SIZE 64u
+
+/* 1 MiB/s: far more than any guest needs to seed itself, a few milliseconds of host time. */
+#define REFILL_BYTES (128u * 1024)
+#define REFILL_NANOSECONDS (125 * 1000 * 1000)
+#define REQUEST_BYTES_MAX 4096u
+
+struct virtio_rng {
+    struct virtio_device device; /* first member: the two convert to each other */
+    struct loop_source timer;
+    bool waiting;    /* the timer runs; the queue is looked at when it ends */
+    unsigned bucket; /* bytes that may be given before the next refill */
+};
+
+static void wait_for_refill(struct virtio_rng *rng)
+{
+    const struct itimerspec once = {.it_value.tv_nsec = REFILL_NANOSECONDS};
+
+    if (!rng->waiting)
+        timerfd_settime(rng->timer.fd, 0, &once, NULL);
+    rng->waiting = true;
+}
+
+/*
+ * Fills the chain's first bytes; 0 when the host has no entropy yet (early in its own boot), for
+ * which the loop must not wait. Every chain costs at least one byte, so that empty ones end too.
+ */
+static uint32_t fill(struct virtio_rng *rng, const struct virtq_chain *chain)
+{
+    uint32_t written = 0;
+
+    for (unsigned i = 0; i < chain->writable_count && written < REQUEST_BYTES_MAX; i++) {
+        const struct iovec *piece = &virtq_writable(chain)[i];
+        size_t room = REQUEST_BYTES_MAX - written;
+        ssize_t got = getrandom(piece->iov_base, piece->iov_len < room ? piece->iov_len : room,
+                                GRND_NONBLOCK);
+
+        if (got <= 0)
+            break;
+        written += (uint32_t)got;
+        if ((size_t)got < piece->iov_len)
+            break;
+    }
+    rng->bucket -= written < rng->bucket ? (written ? written : 1) : rng->bucket;
+    return written;
+}
+
+static void notify(struct virtio_device *device, unsigned queue)
+{
+    struct virtio_rng *rng = (struct virtio_rng *)device;
+    struct virtio_batch batch;
+    struct virtq_chain chain;
+
+    if (rng->waiting)
+        return;
+    virtio_batch_begin(&batch, &device->queues[queue]);
+    while (virtio_batch_next(&batch, &chain)) {
+        uint32_t written = rng->bucket > 0 ? fill(rng, &chain) : 0;
+
+        if (written == 0 && chain.writable_size > 0) {
+            virtio_batch_undo(&batch);
+            wait_for_refill(rng);
+            break;
+        }
+        virtio_queue_push(&device->queues[queue], chain.head, written);
+    }
+    virtio_queue_interrupt(&device->queues[queue]);
+}
+
+/* The wait is over; the bucket is full again. */
+static void refill(struct loop_source *source, uint32_t events)
+{
+    struct virtio_rng *rng =
+        (void *)((char *)source - offsetof(struct virtio_rng, timer));
+    uint64_t expirations;
+
+    (void)events;
+    if (read(source->fd, &expirations, sizeof expirations) < 0 || !rng->waiting)
+        return;
+    rng->waiting = false;
+    rng->bucket = REFILL_BYTES;
+    virtio_queue_kick(&rng->device.queues[0]);
+}
+
+/*
+ * The bucket outlives a reset, so that resetting is no way to get more. There is nothing else,
+ * and so nothing to save or restore either.
+ */
+static void destroy(struct virtio_device *device)
+{
+    struct virtio_rng *rng = (struct virtio_rng *)device;
+
+    loop_watch(device->environment.loop, &rng->timer, 0);
+    close(rng->timer.fd);
+    virtio_device_release(device);
+    free(rng);
+}
+
+static const struct virtio_device_ops ops = {
+    .name = "rng",
+    .device_id = VIRTIO_ID_RNG,
+    .queue_count = 1,
+    .notify = notify,
+    .destroy = destroy,
+};
+
+static int open_timer(struct virtio_rng *rng, struct err *err)
+{
+    int rc;
+
+    rng->timer = (struct loop_source){
+        .fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
+        .ready = refill,
+    };
+    if (rng->timer.fd < 0)
+        return err_sys(err, -errno, "virtio-rng: cannot make a timer");
+    rc = loop_watch(rng->device.environment.loop, &rng->timer, EPOLLIN);
+    if (rc) {
+        close(rng->timer.fd);
+        return err_sys(err, rc, "virtio-rng: cannot watch a timer");
+    }
+    return 0;
+}
+
+int virtio_rng_create(struct virtio_device **device, const struct virtio_environment *environment,
+                      struct err *err)
+{
+    static const uint16_t sizes[] = {QUEUE_SIZE};
+    struct virtio_rng *rng = calloc(1, sizeof *rng);
+    int rc;
+
+    if (!rng)
+        return err_set(err, -ENOMEM, "virtio-rng: out of memory");
+    rc = virtio_device_init(&rng->device, &ops, environment, sizes, 0, err);
+    if (rc) {
+        free(rng);
+        return rc;
+    }
+    rng->bucket = REFILL_BYTES;
+    rc = open_timer(rng, err);
+    if (rc) {
+        virtio_device_release(&rng->device);
+        free(rng);
+        return rc;
+    }
+    *device = &rng->device;
+    return 0;
+}
