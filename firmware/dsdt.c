@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The DSDT: constant data only, no methods, so that the guest has nothing to interpret.
+ *
+ * Processors are not in it: the MADT names them, and without hotplug or power states an ACPI0007
+ * device each would tell the guest nothing.
+ */
+#include "firmware/dsdt.h"
+
+#define STA_PRESENT_ENABLED_WORKING 0x0bu /* hidden from users, as a panic notifier is */
+
+/* ACPI 6.5, section 7.4.2.6: the SLP_TYP for the one sleep state there is. */
+static void write_s5(struct aml *aml, uint8_t sleep_type)
+{
+    struct aml_block package = aml_begin_package(aml, "_S5_", 4);
+
+    aml_integer(aml, sleep_type);
+    aml_integer(aml, sleep_type);
+    aml_integer(aml, 0);
+    aml_integer(aml, 0);
+    aml_end(aml, package);
+}
+
+static void write_serial(struct aml *aml, uint16_t port, uint32_t gsi)
+{
+    struct aml_block device = aml_begin_device(aml, "COM1");
+    struct aml_block resources;
+
+    aml_name_eisa_id(aml, "_HID", "PNP0501");
+    aml_name_integer(aml, "_UID", 1);
+    resources = aml_begin_resources(aml);
+    aml_io(aml, port, 8);
+    aml_interrupt(aml, gsi);
+    aml_end_resources(aml, resources);
+    aml_end(aml, device);
+}
+
+static void write_rtc(struct aml *aml, uint16_t port, uint32_t gsi)
+{
+    struct aml_block device = aml_begin_device(aml, "RTC_");
+    struct aml_block resources;
+
+    aml_name_eisa_id(aml, "_HID", "PNP0B00");
+    resources = aml_begin_resources(aml);
+    aml_io(aml, port, 2);
+    if (gsi)
+        aml_interrupt(aml, gsi);
+    aml_end_resources(aml, resources);
+    aml_end(aml, device);
+}
+
+static void write_pvpanic(struct aml *aml, uint16_t port)
+{
+    struct aml_block device = aml_begin_device(aml, "PEVT");
+    struct aml_block resources;
+
+    aml_name_string(aml, "_HID", "QEMU0001");
+    aml_name_integer(aml, "_STA", STA_PRESENT_ENABLED_WORKING);
+    resources = aml_begin_resources(aml);
+    aml_io(aml, port, 1);
+    aml_end_resources(aml, resources);
+    aml_end(aml, device);
+}
+
+static void write_virtio_mmio(struct aml *aml, unsigned index,
+                              const struct acpi_virtio_mmio *window)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char name[5] = {'V', 'R', digits[index >> 4 & 0xf], digits[index & 0xf], '\0'};
+    struct aml_block device = aml_begin_device(aml, name);
+    struct aml_block resources;
+
+    aml_name_string(aml, "_HID", "LNRO0005");
+    aml_name_integer(aml, "_UID", index);
+    aml_name_integer(aml, "_CCA", 1);
+    resources = aml_begin_resources(aml);
+    aml_memory32(aml, (uint32_t)window->base, window->size);
+    aml_interrupt(aml, window->gsi);
+    aml_end_resources(aml, resources);
+    aml_end(aml, device);
+}
+
+void dsdt_write(struct aml *aml, const struct acpi_config *config)
+{
+    struct aml_block scope;
+
+    write_s5(aml, config->sleep_type_s5);
+    scope = aml_begin_scope(aml, "_SB_");
+    if (config->serial_port)
+        write_serial(aml, config->serial_port, config->serial_gsi);
+    if (config->rtc_port)
+        write_rtc(aml, config->rtc_port, config->rtc_gsi);
+    if (config->pvpanic_port)
+        write_pvpanic(aml, config->pvpanic_port);
+    for (unsigned i = 0; i < config->virtio_mmio_count; i++)
+        write_virtio_mmio(aml, i, &config->virtio_mmio[i]);
+    aml_end(aml, scope);
+}
