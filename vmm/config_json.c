@@ -323,18 +323,6 @@ static json_t *write_disks(const void *field)
 
 /* --- the public functions --- */
 
-/* The parser's message quotes the text, which may hold anything. */
-static int syntax_error(struct err *err, const json_error_t *error)
-{
-    char text[JSON_ERROR_TEXT_LENGTH];
-
-    snprintf(text, sizeof text, "%s", error->text);
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
-    return err_set(err, -EINVAL, "line %d, column %d: %s", error->line, error->column, text);
-}
-
 static int parse(struct husk_config *config, const char *text, size_t size, struct err *err)
 {
     struct reader reader = {.config = config, .err = err};
@@ -347,7 +335,7 @@ static int parse(struct husk_config *config, const char *text, size_t size, stru
                        TEXT_MAX >> 10);
     root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!root)
-        return syntax_error(err, &error);
+        return err_set(err, -EINVAL, "line %d, column %d: %s", error.line, error.column, error.text);
     if (json_is_object(root))
         rc = read_object(&reader, config, root, config_keys, COUNT(config_keys));
     else

@@ -6,6 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What is quoted (a path, a key) may hold anything; a message stays one line of plain text. */
+static void keep_one_line(struct err *err)
+{
+    for (char *at = err->message; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+}
+
 int err_set(struct err *err, int code, const char *format, ...)
 {
     va_list args;
@@ -15,6 +23,7 @@ int err_set(struct err *err, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
+        keep_one_line(err);
     }
     return code;
 }
@@ -32,6 +41,7 @@ int err_sys(struct err *err, int code, const char *format, ...)
         if (used >= 0 && (size_t)used < sizeof err->message)
             snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s",
                      strerrordesc_np(-code));
+        keep_one_line(err);
     }
     return code;
 }
@@ -51,5 +61,6 @@ int err_prefix(struct err *err, const char *format, ...)
     if (used >= 0 && (size_t)used < sizeof err->message)
         snprintf(err->message + used, sizeof err->message - (size_t)used, ": %.*s",
                  (int)sizeof err->message - used, tail);
+    keep_one_line(err);
     return err->code;
 }
