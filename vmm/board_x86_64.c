@@ -191,7 +191,7 @@ static void default_command_line(const struct machine_config *config, char *line
 
     if (config->disk_count > 0)
         root = config->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
-    snprintf(line, room, "%s%s panic=-1 pci=off cryptomgr.notests quiet",
+    snprintf(line, room, "%s%s panic=-1 reboot=a pci=off cryptomgr.notests quiet",
              consoles[config->console], root);
 }
 
@@ -252,11 +252,30 @@ static int write_acpi(struct machine *machine, struct gpa *rsdp, struct err *err
     return acpi_build(&machine->memory, area, &config, rsdp, err);
 }
 
+/*
+ * The only firmware there is. On hardware-reduced ACPI Linux resets by EFI or, failing that, by a
+ * jump to the real-mode reset vector, unless the command line names another way.
+ */
+static int write_reset_vector(struct machine *machine, struct err *err)
+{
+    const uint8_t code[] = {
+        0xba, LAYOUT_RESET_PORT & 0xff, LAYOUT_RESET_PORT >> 8, /* mov $LAYOUT_RESET_PORT, %dx */
+        0xb0, LAYOUT_RESET_VALUE,                               /* mov $LAYOUT_RESET_VALUE, %al */
+        0xee,                                                   /* out %al, %dx */
+        0xf4,                                                   /* hlt */
+    };
+
+    if (memory_write(&machine->memory, gpa(LAYOUT_RESET_VECTOR), code, sizeof code))
+        return err_set(err, -EFAULT, "no memory for the reset vector");
+    return 0;
+}
+
 static int map_memory(struct machine *machine, struct memory_map *map, struct err *err)
 {
     const struct memory_map_entry others[] = {
         {gpa(LAYOUT_LOW_RAM_END), LAYOUT_ACPI - LAYOUT_LOW_RAM_END, MEMORY_MAP_RESERVED},
         {gpa(LAYOUT_ACPI), LAYOUT_ACPI_SIZE, MEMORY_MAP_ACPI},
+        {gpa(LAYOUT_BIOS), LAYOUT_KERNEL_MIN - LAYOUT_BIOS, MEMORY_MAP_RESERVED},
     };
 
     return memory_map_build(map, &machine->memory, others, sizeof others / sizeof others[0], err);
@@ -293,6 +312,8 @@ int board_load(struct machine *machine, struct err *err)
     if ((rc = load_command_line(machine, &kernel, err)))
         return rc;
     if ((rc = write_acpi(machine, &parameters.rsdp, err)))
+        return rc;
+    if ((rc = write_reset_vector(machine, err)))
         return rc;
     if ((rc = map_memory(machine, &map, err)))
         return rc;

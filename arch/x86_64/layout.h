@@ -11,6 +11,7 @@
  *          0x2_0000  | kernel command line (64 KiB at most)       |
  *          0x9_fc00  | end of low RAM told to the guest           |
  *          0xe_0000  | ACPI tables, RSDP first                    |
+ *          0xf_fff0  | reset vector                               |
  *        0x0010_0000 | kernel (1 MiB), then initrd at the top of  |
  *                    | the RAM below the hole                     |
  *        0xc000_0000 +--- hole for devices (3 GiB to 4 GiB) ------+
@@ -41,7 +42,9 @@
 #define LAYOUT_COMMAND_LINE_MAX 0x10000ull
 #define LAYOUT_LOW_RAM_END 0x9fc00ull
 #define LAYOUT_ACPI 0xe0000ull
-#define LAYOUT_ACPI_SIZE 0x20000ull
+#define LAYOUT_ACPI_SIZE 0x1f000ull
+#define LAYOUT_BIOS 0xff000ull
+#define LAYOUT_RESET_VECTOR 0xffff0ull
 #define LAYOUT_KERNEL_MIN 0x100000ull
 
 #define LAYOUT_HOLE 0xc0000000ull

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define HUGE_PAGE_SIZE (2ull << 20)
+
 static int check_ranges(const struct memory_range *ranges, unsigned count, struct err *err)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -26,19 +28,44 @@ static int check_ranges(const struct memory_range *ranges, unsigned count, struc
     return 0;
 }
 
+/* An anonymous mapping whose address is aligned like a huge page, as guest addresses are. */
+static uint8_t *map_aligned(uint64_t size)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    uint64_t skip;
+
+    if (host == MAP_FAILED || (uintptr_t)host % HUGE_PAGE_SIZE == 0)
+        return host;
+    /* Kernels before 6.7 do not align by themselves: map more, and trim. */
+    munmap(host, size);
+    host = mmap(NULL, size + HUGE_PAGE_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (host == MAP_FAILED)
+        return host;
+    skip = -(uintptr_t)host % HUGE_PAGE_SIZE;
+    if (skip > 0)
+        munmap(host, skip);
+    munmap(host + skip + size, HUGE_PAGE_SIZE - skip);
+    return host + skip;
+}
+
 /*
  * Private anonymous memory faults faster than a memfd and is not reserved up front, so the size
  * of a guest costs nothing until the guest uses it. Huge pages make both levels of page table
- * short. A guest's memory stays out of core dumps: it is large, and not ours to show.
+ * short; but not at address 0, where boot tables touch a few small pages and clearing 2 MiB for
+ * them would be most of the time of a small payload's start. A guest's memory stays out of core
+ * dumps: it is large, and not ours to show.
  */
-static uint8_t *map_region(uint64_t size)
+static uint8_t *map_region(struct gpa base, uint64_t size)
 {
-    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t small = base.v == 0 && size > HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : 0;
+    uint8_t *host = map_aligned(size);
 
     if (host == MAP_FAILED)
         return NULL;
-    madvise(host, size, MADV_HUGEPAGE);
+    if (small > 0)
+        madvise(host, small, MADV_NOHUGEPAGE);
+    madvise(host + small, size - small, MADV_HUGEPAGE);
     madvise(host, size, MADV_DONTDUMP);
     return host;
 }
@@ -52,7 +79,7 @@ int memory_create(struct guest_memory *memory, const struct memory_range *ranges
     if (rc)
         return rc;
     for (unsigned i = 0; i < count; i++) {
-        uint8_t *host = map_region(ranges[i].size);
+        uint8_t *host = map_region(ranges[i].base, ranges[i].size);
 
         if (!host) {
             rc = err_sys(err, -errno, "cannot map %llu MiB of guest memory; ask for less",
