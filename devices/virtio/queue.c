@@ -105,15 +105,16 @@ struct descriptor {
 
 /* A table of descriptors in guest memory: the descriptor area, or an indirect table. */
 struct table {
-    const struct vring_desc *entries; /* an indirect table has no alignment */
-    uint32_t count;
+    const uint8_t *bytes; /* an indirect table may lie at any address */
+    uint32_t count;       /* descriptors */
+    bool indirect;
 };
 
 static struct descriptor copy_descriptor(const struct table *table, uint32_t index)
 {
     struct vring_desc copy;
 
-    memcpy(&copy, &table->entries[index], sizeof copy);
+    memcpy(&copy, table->bytes + index * sizeof copy, sizeof copy);
     __asm__ volatile("" : : : "memory"); /* the copy is what is checked and used: no re-reading */
     return (struct descriptor){
         .address = le64toh(copy.addr),
@@ -129,16 +130,17 @@ static int enter_indirect(struct virtq *queue, const struct descriptor *descript
 {
     if (!queue->indirect)
         return broken(queue, "indirect descriptor without the feature");
-    if (table->entries != queue->descriptors)
+    if (table->indirect)
         return broken(queue, "indirect table in an indirect table");
     if (descriptor->flags & VRING_DESC_F_NEXT)
         return broken(queue, "indirect descriptor that has a next one");
     if (descriptor->length == 0 || descriptor->length % sizeof(struct vring_desc) != 0)
         return broken(queue, "indirect table of odd length");
-    table->entries = memory_at(queue->memory, gpa(descriptor->address), descriptor->length);
-    if (!table->entries)
+    table->bytes = memory_at(queue->memory, gpa(descriptor->address), descriptor->length);
+    if (!table->bytes)
         return broken(queue, "indirect table is not in memory");
     table->count = descriptor->length / sizeof(struct vring_desc);
+    table->indirect = true;
     return 0;
 }
 
@@ -183,7 +185,7 @@ static int add_buffer(struct virtq *queue, const struct descriptor *descriptor,
  */
 static int walk(struct virtq *queue, uint16_t head, struct virtq_chain *chain)
 {
-    struct table table = {queue->descriptors, queue->size};
+    struct table table = {(const uint8_t *)queue->descriptors, queue->size, false};
     uint32_t index = head;
     unsigned limit = queue->size;
     bool writable_seen = false;

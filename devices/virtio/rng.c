@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/virtio_ids.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -38,7 +39,7 @@ static void wait_for_refill(struct virtio_rng *rng)
 
 /*
  * Fills the chain's first bytes; 0 when the host has no entropy yet (early in its own boot), for
- * which the loop must not wait. Every chain costs at least one byte, so that empty ones end too.
+ * which the loop must not wait.
  */
 static uint32_t fill(struct virtio_rng *rng, const struct virtq_chain *chain)
 {
@@ -56,7 +57,7 @@ static uint32_t fill(struct virtio_rng *rng, const struct virtq_chain *chain)
         if ((size_t)got < piece->iov_len)
             break;
     }
-    rng->bucket -= written < rng->bucket ? (written ? written : 1) : rng->bucket;
+    rng->bucket -= written < rng->bucket ? written : rng->bucket;
     return written;
 }
 
