@@ -20,6 +20,7 @@ source "$repository/tools/guest/cache.sh"
 source "$lab_folder/$(uname -m).sh"
 
 lab_virtiofsd=/usr/lib/qemu/virtiofsd
+lab_virtiofsd_locks=/run/virtiofsd
 lab_boot_limit=120   # seconds that a lab host may take to start
 lab_timeout_status=124
 
@@ -91,6 +92,7 @@ lab_parse() {
     done
     lab_command=("$@")
     lab_session=$(realpath -m "${lab_session:-$lab_build/lab}")
+    lab_fs_socket=husk-lab-$(cache_key <<< "$lab_session").socket
 }
 
 # ---- what a lab needs --------------------------------------------------------
@@ -172,12 +174,14 @@ lab_session_archive() {
     rm -r "$folder"
 }
 
+# virtiofsd locks a file named after its socket as it was given, so that the
+# name must be this session's own.
 lab_start_virtiofsd() {
-    (cd "$lab_session" && exec setsid "$lab_virtiofsd" --socket-path=fs.socket \
+    (cd "$lab_session" && exec setsid "$lab_virtiofsd" --socket-path="$lab_fs_socket" \
         -o source=/ -o sandbox=chroot -o cache=auto -f < /dev/null &> virtiofsd.log) &
     echo $! > "$lab_session/virtiofsd.pid"
     disown
-    lab_wait_for 10 test -S "$lab_session/fs.socket"
+    lab_wait_for 10 test -S "$lab_session/$lab_fs_socket"
 }
 
 # lab_start_qemu PORT: its first argument list is the machine, the rest devices.
@@ -192,7 +196,7 @@ lab_start_qemu() {
         -kernel "$lab_kernel/vmlinuz" -initrd initramfs \
         -append "$lab_kernel_args panic=-1" \
         -chardev file,id=console,path=console.log -serial chardev:console \
-        -chardev socket,id=fs,path=fs.socket -device vhost-user-fs-pci,chardev=fs,tag=host \
+        -chardev "socket,id=fs,path=$lab_fs_socket" -device vhost-user-fs-pci,chardev=fs,tag=host \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" \
         -device virtio-net-pci,netdev=net,romfile= \
         -pidfile qemu.pid < /dev/null &> qemu.log) &
@@ -290,6 +294,7 @@ lab_stop() {
         lab_wait_for 10 lab_gone "$pid" || lab_say "process $pid ($name) does not end"
     done
     rm -f "$lab_session"/{ready,*.pid,*.socket,port,key,key.pub,initramfs}
+    rm -f "$lab_virtiofsd_locks/$lab_fs_socket.pid"
 }
 
 lab_gone() {
