@@ -36,6 +36,16 @@ struct arch_host;
  */
 unsigned arch_memory_map(uint64_t size, struct memory_range *ranges);
 
+/* A KVM capability that Husk looks for. */
+struct arch_capability {
+    unsigned number; /* KVM_CAP_* */
+    const char *name;
+    const char *use; /* what is better with it; NULL: Husk cannot do without */
+};
+
+/* All of them, the indispensable ones first; arch_host_open() checks those. */
+const struct arch_capability *arch_capabilities(unsigned *count);
+
 /*
  * Checks that the host offers what Husk cannot do without (a missing capability is named: -ENOTSUP)
  * and starts to fetch what every vCPU needs to know of the processor, on a thread of its own.

@@ -188,6 +188,39 @@ HUSK_API void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timin
 /* Stops the machine if it runs and frees everything. NULL is harmless. */
 HUSK_API void husk_vm_destroy(struct husk_vm *vm);
 
+/* --- the host --- */
+
+enum husk_check_result {
+    HUSK_CHECK_YES,
+    HUSK_CHECK_NO,
+    HUSK_CHECK_OPTIONAL, /* the host lacks it, and Husk works without */
+};
+
+/* One finding about the host. All strings are valid during the call only, and never NULL. */
+struct husk_check {
+    const char *group; /* checks of a group follow each other: "KVM" */
+    const char *name;  /* "permission to open /dev/kvm" */
+    enum husk_check_result result;
+    const char *detail; /* what was found, or "" */
+    const char *advice; /* what to do; "" if there is nothing to do */
+};
+
+enum husk_verdict {
+    HUSK_VERDICT_LINUX,    /* this host runs Linux in Husk */
+    HUSK_VERDICT_NO_LINUX, /* machines work, but KVM cannot run what Linux kernels execute */
+    HUSK_VERDICT_NO_KVM,   /* no machine works */
+};
+
+/*
+ * Finds out whether this host can run Husk, by asking KVM and by running small pieces of guest
+ * code, each in a machine of its own and under a deadline; takes less than a second where all is
+ * well. `report` is called for every check, in order, on the calling thread. What depends on a
+ * check that failed is not checked.
+ */
+HUSK_API enum husk_verdict husk_doctor(void (*report)(void *context,
+                                                      const struct husk_check *check),
+                                       void *context);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,25 +9,38 @@
 
 #define FETCH_STACK_SIZE (64u * 1024)
 
-/* What Husk cannot do without; KVM on x86 has had all of it since Linux 4.6. */
-static const struct {
-    unsigned capability;
-    const char *name;
-} required[] = {
-    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-    {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
-    {KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
-    {KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
-    {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
-    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+#define REQUIRED(name) {name, #name, NULL}
+#define USEFUL(name, use) {name, #name, use}
+
+/* KVM on x86 has had all that is required since Linux 4.12. */
+static const struct arch_capability capabilities[] = {
+    REQUIRED(KVM_CAP_USER_MEMORY),
+    REQUIRED(KVM_CAP_IRQCHIP),
+    REQUIRED(KVM_CAP_IRQFD),
+    REQUIRED(KVM_CAP_IOEVENTFD),
+    REQUIRED(KVM_CAP_EXT_CPUID),
+    REQUIRED(KVM_CAP_IMMEDIATE_EXIT),
+    USEFUL(KVM_CAP_TSC_DEADLINE_TIMER, "cheap guest timers"),
+    USEFUL(KVM_CAP_ADJUST_CLOCK, "a guest clock that survives a pause"),
+    USEFUL(KVM_CAP_EXIT_ON_EMULATION_FAILURE, "exact reports of what KVM cannot run"),
+    USEFUL(KVM_CAP_SIGNAL_MSI, "virtio over PCI"),
+    USEFUL(KVM_CAP_IRQ_ROUTING, "virtio over PCI"),
+    USEFUL(KVM_CAP_IRQFD_RESAMPLE, "level interrupts without exits"),
+    USEFUL(KVM_CAP_DIRTY_LOG_RING, "snapshots of a running guest"),
 };
+
+const struct arch_capability *arch_capabilities(unsigned *count)
+{
+    *count = sizeof capabilities / sizeof capabilities[0];
+    return capabilities;
+}
 
 static int check_capabilities(const struct kvm *kvm, struct err *err)
 {
-    for (unsigned i = 0; i < sizeof required / sizeof required[0]; i++)
-        if (!kvm_capability(kvm, required[i].capability))
+    for (unsigned i = 0; i < sizeof capabilities / sizeof capabilities[0]; i++)
+        if (!capabilities[i].use && !kvm_capability(kvm, capabilities[i].number))
             return err_set(err, -ENOTSUP, "this host's KVM lacks %s; a newer kernel has it",
-                           required[i].name);
+                           capabilities[i].name);
     return 0;
 }
 

@@ -7,8 +7,10 @@
 #include <string.h>
 
 /* Local APIC: LVT entries for the LINT pins, as firmware leaves them (Intel SDM vol. 3A, 11.5). */
+#define APIC_LVT_LINT0 0x350
 #define APIC_LVT_LINT1 0x360
 #define APIC_DELIVERY_NMI (4u << 8)
+#define APIC_LVT_MASKED (1u << 16)
 
 static int set_cpuid(struct arch_host *host, const struct vcpu *vcpu, unsigned count,
                      struct err *err)
@@ -41,14 +43,18 @@ static int set_msrs(const struct vcpu *vcpu, struct err *err)
     return rc < 0 ? err_sys(err, rc, "KVM refuses the MSRs of vCPU %u", vcpu->index) : 0;
 }
 
-/* NMIs arrive on LINT1; LINT0 stays masked, because there is no 8259 to be wired to it. */
+/*
+ * NMIs arrive on LINT1. LINT0 is masked: KVM wires it to its 8259, which nobody programs, and
+ * which would turn each device interrupt below 16 into an exception of that number as well.
+ */
 static int set_apic_pins(const struct vcpu *vcpu, struct err *err)
 {
     struct kvm_lapic_state apic;
-    uint32_t lint1 = APIC_DELIVERY_NMI;
+    uint32_t lint0 = APIC_LVT_MASKED, lint1 = APIC_DELIVERY_NMI;
     int rc = kvm_ioctl(vcpu->fd, KVM_GET_LAPIC, &apic);
 
     if (rc == 0) {
+        memcpy(apic.regs + APIC_LVT_LINT0, &lint0, sizeof lint0);
         memcpy(apic.regs + APIC_LVT_LINT1, &lint1, sizeof lint1);
         rc = kvm_ioctl(vcpu->fd, KVM_SET_LAPIC, &apic);
     }
