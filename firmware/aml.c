@@ -181,13 +181,18 @@ void aml_name_string(struct aml *aml, const char *name, const char *value)
 
 static unsigned hex_digit(char c)
 {
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'A' + 10);
+    return (unsigned)(c <= '9' ? c - '0' : c - 'A' + 10);
+}
+
+static unsigned letter(char c)
+{
+    return (unsigned)(c - 'A' + 1);
 }
 
 /* Section 19.3.4: five bits a letter, four a digit, most significant byte first. */
 void aml_name_eisa_id(struct aml *aml, const char *name, const char *id)
 {
-    unsigned letters = (id[0] - 0x40u) << 10 | (id[1] - 0x40u) << 5 | (id[2] - 0x40u);
+    unsigned letters = letter(id[0]) << 10 | letter(id[1]) << 5 | letter(id[2]);
 
     begin_name(aml, name);
     put_byte(aml, OP_DWORD);

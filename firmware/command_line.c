@@ -55,7 +55,7 @@ static bool next_parameter(const char **text, struct parameter *parameter)
 
 static char fold(char c)
 {
-    return c == '-' ? '_' : c;
+    return (char)(c == '-' ? '_' : c);
 }
 
 static bool same_key(const char *a, size_t a_size, const char *b, size_t b_size)

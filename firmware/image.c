@@ -29,8 +29,8 @@ int image_read(const struct image *image, uint64_t offset, void *to, uint64_t si
 
     if (offset > image->size || size > image->size - offset)
         return err_set(err, -EINVAL,
-                       "is truncated: %llu bytes at offset %llu are missing of a file of %llu; "
-                       "copy it again",
+                       "is truncated: its headers speak of %llu bytes at offset %llu, but it has "
+                       "only %llu; copy it again",
                        (unsigned long long)size, (unsigned long long)offset,
                        (unsigned long long)image->size);
     while (size > 0) {

@@ -106,7 +106,7 @@ int bzimage_load(const struct kernel_source *source, struct kernel *kernel, stru
     if (rc)
         return rc;
 
-    offset = ((header->setup_sects ? header->setup_sects : 4u) + 1u) * SECTOR;
+    offset = ((header->setup_sects ? header->setup_sects : 4u) + 1ull) * SECTOR;
     size = header->syssize * 16ull;
     if (size <= ENTRY64)
         return err_set(err, -EINVAL, "is broken: its header says that it has no code");

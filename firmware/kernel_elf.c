@@ -189,7 +189,7 @@ static int read_program_headers(const struct kernel_source *source, const struct
 }
 
 /* Rounds a note's name or description up to its alignment. */
-static size_t note_align(size_t size, size_t alignment)
+static uint64_t note_align(uint64_t size, uint64_t alignment)
 {
     return (size + alignment - 1) & ~(alignment - 1);
 }
@@ -199,18 +199,17 @@ static size_t note_align(size_t size, size_t alignment)
  *
  *     note := name size (u32), description size (u32), type (u32), name, description
  *
- * The entry is 4 bytes, or 8 as Linux writes it. Sizes are at most NOTES_SIZE_MAX when they are
- * added, so that nothing wraps.
+ * The entry is 4 bytes, or 8 as Linux writes it. Sizes of 32 bits are added in 64, so that
+ * nothing wraps.
  */
-static void find_pvh_entry(struct elf *elf, const uint8_t *notes, size_t size, size_t alignment)
+static void find_pvh_entry(struct elf *elf, const uint8_t *notes, uint64_t size,
+                           uint64_t alignment)
 {
     while (size >= sizeof(Elf32_Nhdr)) {
         Elf32_Nhdr note;
-        size_t name, description, whole;
+        uint64_t name, description, whole;
 
         memcpy(&note, notes, sizeof note);
-        if (note.n_namesz > size || note.n_descsz > size)
-            return;
         name = sizeof note;
         description = name + note_align(note.n_namesz, alignment);
         whole = description + note_align(note.n_descsz, alignment);

@@ -165,6 +165,44 @@ static void pvh_note_may_follow_others(void **state)
     memory_destroy(&memory);
 }
 
+static void a_note_must_end_in_its_segment(void **state)
+{
+    struct test_elf64 image;
+    struct kernel kernel;
+
+    (void)state;
+    test_elf64(&image);
+    image.note_header.p_filesz--;
+    assert_int_equal(load64(&image, &kernel, NULL), 0);
+    assert_int_equal(kernel.protocol, BOOT_LINUX64);
+    /* A last note whose padding is left out. */
+    image.note.header = (Elf64_Nhdr){.n_namesz = 4, .n_descsz = 5, .n_type = 18};
+    image.note_header.p_filesz = sizeof image.note.header + 4 + 5;
+    assert_int_equal(load64(&image, &kernel, NULL), 0);
+    assert_int_equal(kernel.protocol, BOOT_LINUX64);
+}
+
+static void large_note_segments_are_left_out(void **state)
+{
+    struct {
+        struct test_elf64 image;
+        uint8_t rest[8192];
+    } file;
+    struct guest_memory memory = test_memory(4);
+    struct kernel kernel;
+
+    (void)state;
+    memset(&file, 0, sizeof file);
+    test_elf64(&file.image);
+    file.image.note_header.p_filesz = 4096;
+    assert_int_equal(load_bytes(&memory, &file, sizeof file, &kernel, NULL), 0);
+    assert_int_equal(kernel.protocol, BOOT_PVH);
+    file.image.note_header.p_filesz = 8192;
+    assert_int_equal(load_bytes(&memory, &file, sizeof file, &kernel, NULL), 0);
+    assert_int_equal(kernel.protocol, BOOT_LINUX64);
+    memory_destroy(&memory);
+}
+
 static void headers_may_lie_past_the_first_page(void **state)
 {
     struct {
@@ -344,6 +382,10 @@ static void refuses_overlapping_segments(void **state)
     assert_failure(load64(&image, &kernel, &err), -EINVAL, &err, "overlap");
     image.data_header.p_paddr = TEST_CODE_BASE + 4096;
     assert_int_equal(load64(&image, &kernel, &err), 0);
+    image.code_header.p_paddr = TEST_CODE_BASE + TEST_CODE_SIZE;
+    image.note.entry = image.code_header.p_paddr;
+    image.data_header.p_paddr = TEST_CODE_BASE;
+    assert_int_equal(load64(&image, &kernel, &err), 0);
 }
 
 static void refuses_segments_outside_memory(void **state)
@@ -418,6 +460,8 @@ int main(void)
         cmocka_unit_test(without_a_pvh_note_it_is_the_64_bit_entry),
         cmocka_unit_test(only_a_true_pvh_note_counts),
         cmocka_unit_test(pvh_note_may_follow_others),
+        cmocka_unit_test(a_note_must_end_in_its_segment),
+        cmocka_unit_test(large_note_segments_are_left_out),
         cmocka_unit_test(headers_may_lie_past_the_first_page),
         cmocka_unit_test(loads_32_bit_pvh),
         cmocka_unit_test(refuses_32_bit_without_pvh),

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens to files that are no kernel at all: each is told apart, with advice. */
 #include "firmware/kernel.h"
+#include "firmware/kernel_formats.h"
 #include "support/boot_images.h"
 #include "support/failure.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int load_fd(int fd, struct err *err)
@@ -102,6 +104,20 @@ static void tells_what_it_looks_like(void **state)
     }
 }
 
+/* In an exact heap block, so that AddressSanitizer sees a byte too many. */
+static void looks_at_no_more_than_there_is(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 0x43a; size++) {
+        uint8_t *bytes = calloc(size + 1, 1);
+        uint8_t *exact = realloc(bytes, size ? size : 1);
+
+        assert_string_equal(kernel_guess(exact, size),
+                            "something unknown; give a bzImage or vmlinux for x86_64");
+        free(exact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +125,7 @@ int main(void)
         cmocka_unit_test(refuses_an_empty_file),
         cmocka_unit_test(tells_a_file_that_cannot_be_read),
         cmocka_unit_test(tells_what_it_looks_like),
+        cmocka_unit_test(looks_at_no_more_than_there_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
