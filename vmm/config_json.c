@@ -335,7 +335,8 @@ static int parse(struct husk_config *config, const char *text, size_t size, stru
                        TEXT_MAX >> 10);
     root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!root)
-        return err_set(err, -EINVAL, "line %d, column %d: %s", error.line, error.column, error.text);
+        return err_set(err, -EINVAL, "line %d, column %d: %s", error.line, error.column,
+                       error.text);
     if (json_is_object(root))
         rc = read_object(&reader, config, root, config_keys, COUNT(config_keys));
     else
