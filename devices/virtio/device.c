@@ -331,7 +331,7 @@ void virtio_queue_set_ready(struct virtio_queue *queue, bool ready)
 
 /* --- configuration space --- */
 
-/* How many of `size` bytes at `offset` exist. */
+/* How many of `size` bytes at `offset` exist. Under config_lock, or on the loop's thread. */
 static unsigned config_overlap(const struct virtio_device *device, uint64_t offset, unsigned size)
 {
     if (offset >= device->config_size)
@@ -352,28 +352,28 @@ void virtio_device_read_config(struct virtio_device *device, uint64_t offset, vo
 
 struct config_write {
     struct virtio_device *device;
-    unsigned offset;
-    unsigned size;
+    uint64_t offset;
     const void *bytes;
+    unsigned size;
 };
 
 static void write_config_on_loop(void *argument)
 {
-    struct config_write *write = argument;
+    const struct config_write *write = argument;
+    unsigned size = config_overlap(write->device, write->offset, write->size);
 
-    write->device->ops->write_config(write->device, write->offset, write->bytes, write->size);
+    if (size > 0)
+        write->device->ops->write_config(write->device, (unsigned)write->offset, write->bytes,
+                                         size);
 }
 
 void virtio_device_write_config(struct virtio_device *device, uint64_t offset, const void *bytes,
                                 unsigned size)
 {
-    struct config_write write = {.device = device, .bytes = bytes};
+    struct config_write write = {device, offset, bytes, size};
 
-    write.size = config_overlap(device, offset, size);
-    if (write.size == 0 || !device->ops->write_config)
-        return;
-    write.offset = (unsigned)offset;
-    loop_call(device->environment.loop, write_config_on_loop, &write);
+    if (device->ops->write_config)
+        loop_call(device->environment.loop, write_config_on_loop, &write);
 }
 
 uint32_t virtio_device_config_generation(struct virtio_device *device)

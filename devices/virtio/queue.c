@@ -278,7 +278,7 @@ bool virtq_enable_kicks(struct virtq *queue)
         store(avail_event(queue), queue->next_avail);
     else
         store(&queue->used->flags, 0);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __sync_synchronize(); /* a full fence */
     return load(&queue->avail->idx) != queue->next_avail;
 }
 
@@ -302,7 +302,7 @@ bool virtq_wants_interrupt(struct virtq *queue)
     if (!queue->started || queue->fault || before == queue->next_used)
         return false;
     queue->signalled_used = queue->next_used;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __sync_synchronize(); /* a full fence */
     if (queue->event_idx)
         return vring_need_event(load(used_event(queue)), queue->next_used, before);
     return !(load(&queue->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
