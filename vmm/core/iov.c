@@ -35,36 +35,51 @@ unsigned iov_slice(const struct iovec *iov, unsigned count, size_t offset, size_
     return used;
 }
 
-/* Walks the part of the list that a copy covers, one piece of contiguous memory at a time. */
-static size_t copy(const struct iovec *iov, unsigned count, size_t offset, uint8_t *to,
-                   const uint8_t *from, size_t size)
+/* What is left of a list while a copy walks it. */
+struct cursor {
+    const struct iovec *iov;
+    unsigned count;
+    size_t offset;
+};
+
+/* The next piece of contiguous memory, of at most `size` bytes; its length is 0 at the end. */
+static struct iovec take(struct cursor *cursor, size_t size)
 {
-    size_t done = 0;
+    struct iovec piece = {0};
 
-    for (unsigned i = 0; i < count && done < size; i++) {
-        struct iovec piece;
-
-        if (iov_slice(&iov[i], 1, offset, size - done, &piece, 1) == 0) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        if (to)
-            memcpy(to + done, piece.iov_base, piece.iov_len);
-        else
-            memcpy(piece.iov_base, from + done, piece.iov_len);
-        done += piece.iov_len;
-        offset = 0;
+    while (size > 0 && cursor->count > 0 &&
+           iov_slice(cursor->iov, 1, cursor->offset, size, &piece, 1) == 0) {
+        cursor->offset -= cursor->iov->iov_len;
+        cursor->iov++;
+        cursor->count--;
     }
-    return done;
+    cursor->offset += piece.iov_len;
+    return piece;
 }
 
 size_t iov_read(const struct iovec *iov, unsigned count, size_t offset, void *to, size_t size)
 {
-    return copy(iov, count, offset, to, NULL, size);
+    struct cursor cursor = {iov, count, offset};
+    struct iovec piece;
+    size_t done = 0;
+
+    while ((piece = take(&cursor, size - done)).iov_len > 0) {
+        memcpy((uint8_t *)to + done, piece.iov_base, piece.iov_len);
+        done += piece.iov_len;
+    }
+    return done;
 }
 
 size_t iov_write(const struct iovec *iov, unsigned count, size_t offset, const void *from,
                  size_t size)
 {
-    return copy(iov, count, offset, NULL, from, size);
+    struct cursor cursor = {iov, count, offset};
+    struct iovec piece;
+    size_t done = 0;
+
+    while ((piece = take(&cursor, size - done)).iov_len > 0) {
+        memcpy(piece.iov_base, (const uint8_t *)from + done, piece.iov_len);
+        done += piece.iov_len;
+    }
+    return done;
 }
