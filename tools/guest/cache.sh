@@ -35,6 +35,6 @@ cache_entry() {
                 -mtime +7 -exec rm -rf {} +
         ) 9>"$cache_root/$name/lock" || return
     fi
-    touch "$entry"
+    touch "$entry" 2> /dev/null || true  # a cache that cannot be written still serves
     echo "$entry"
 }

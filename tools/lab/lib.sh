@@ -22,7 +22,7 @@ source "$lab_folder/$(uname -m).sh"
 lab_virtiofsd=/usr/lib/qemu/virtiofsd
 lab_virtiofsd_locks=/run/virtiofsd
 lab_boot_limit=120   # seconds that a lab host may take to start
-lab_timeout_status=124
+lab_timeout_status=124   # as timeout(1) has it
 
 lab_say() {
     echo "lab: $*" >&2
@@ -91,7 +91,11 @@ lab_parse() {
         esac
     done
     lab_command=("$@")
-    lab_session=$(realpath -m "${lab_session:-$lab_build/lab}")
+    lab_use_session "${lab_session:-$lab_build/lab}"
+}
+
+lab_use_session() {
+    lab_session=$(realpath -m "$1")
     lab_fs_socket=husk-lab-$(cache_key <<< "$lab_session").socket
 }
 
@@ -166,7 +170,7 @@ lab_session_archive() {
     ssh-keygen -q -t ed25519 -N '' -C husk-lab -f "$lab_session/key"
     cp "$lab_session/key.pub" "$folder/lab/authorized-keys"
     echo "$kernel" > "$folder/lab/kernel"
-    for live in "$repository" "$lab_build"; do
+    for live in "$repository" "$lab_build" "$cache_root"; do
         [ ! -d "$live" ] || echo "$live"
     done | sort > "$folder/lab/live"
     printf '%s\n' "$lab_session" "${lab_shared[@]}" | sort > "$folder/lab/shared"
@@ -178,7 +182,7 @@ lab_session_archive() {
 # name must be this session's own.
 lab_start_virtiofsd() {
     (cd "$lab_session" && exec setsid "$lab_virtiofsd" --socket-path="$lab_fs_socket" \
-        -o source=/ -o sandbox=chroot -o cache=auto -f < /dev/null &> virtiofsd.log) &
+        -o source=/ -o sandbox=chroot -o cache=auto -f < /dev/null &> virtiofsd.log 9>&-) &
     echo $! > "$lab_session/virtiofsd.pid"
     disown
     lab_wait_for 10 test -S "$lab_session/$lab_fs_socket"
@@ -199,7 +203,7 @@ lab_start_qemu() {
         -chardev "socket,id=fs,path=$lab_fs_socket" -device vhost-user-fs-pci,chardev=fs,tag=host \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" \
         -device virtio-net-pci,netdev=net,romfile= \
-        -pidfile qemu.pid < /dev/null &> qemu.log) &
+        -pidfile qemu.pid < /dev/null &> qemu.log 9>&-) &
     lab_starter=$!
     disown
     lab_wait_for 10 lab_qemu_settled && lab_process qemu >/dev/null
@@ -245,7 +249,7 @@ lab_limit=()
 lab_connect() {
     lab_process qemu >/dev/null || return 0
     (lab_become_ssh -o ControlMaster=yes -o ControlPersist=yes -o ConnectTimeout=2 \
-        127.0.0.1 true < /dev/null &>> "$lab_session/ssh.log")
+        127.0.0.1 true < /dev/null &>> "$lab_session/ssh.log" 9>&-)
 }
 
 # lab_start [GUARD...]: boots the session's host. GUARD is put before QEMU's
@@ -257,6 +261,9 @@ lab_start() {
     local base folder
     base=$(lab_initramfs "$lab_kernel")
     mkdir -p -m 700 "$lab_session"
+    # Descriptor 9 is the lock on starting; no child may keep it.
+    exec 9> "$lab_session/lock"
+    flock -n 9 || lab_fail "another start is at work in $lab_session"
     for folder in "${lab_shared[@]}"; do
         mkdir -p "$folder"
     done
@@ -270,6 +277,7 @@ lab_start() {
         lab_start_failed "the host did not answer within $lab_boot_limit s" console.log
     lab_process qemu >/dev/null || lab_start_failed "the host stopped while booting" console.log
     touch "$lab_session/ready"
+    exec 9>&-
 }
 
 # lab_start_failed REASON LOG
