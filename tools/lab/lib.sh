@@ -165,7 +165,8 @@ lab_session_archive() {
     folder=$(mktemp -d)
     mkdir "$folder/lab"
     dropbearkey -t ed25519 -f "$folder/lab/host-key" > "$lab_session/host-key.pub" 2>/dev/null
-    awk '/^ssh-/ { print "husk-lab", $1, $2 }' "$lab_session/host-key.pub" > "$lab_session/known-hosts"
+    awk '/^ssh-/ { print "husk-lab", $1, $2 }' "$lab_session/host-key.pub" \
+        > "$lab_session/known-hosts"
     rm -f "$lab_session/key" "$lab_session/key.pub"
     ssh-keygen -q -t ed25519 -N '' -C husk-lab -f "$lab_session/key"
     cp "$lab_session/key.pub" "$folder/lab/authorized-keys"
@@ -339,14 +340,15 @@ lab_exec() {
     [ $# -gt 0 ] || set -- env 'PS1=(lab) \w# ' bash --norc
     lab_command_id=$BASHPID.$RANDOM
     mapfile -t environment < <(lab_environment)
-    line="exec $session "$(lab_quote /run/lab/busybox sh /run/lab/host-exec run "$lab_command_id" "$PWD" \
-        "${environment[@]}" -- "$@")
+    line="exec $session $(lab_quote /run/lab/busybox sh /run/lab/host-exec run \
+        "$lab_command_id" "$PWD" "${environment[@]}" -- "$@")"
     [ "$lab_timeout" = 0 ] || lab_limit=(timeout --foreground "$lab_timeout")
     lab_become_ssh $terminal 127.0.0.1 "$line" <&0 &
     lab_ssh_pid=$!
     wait "$lab_ssh_pid" || status=$?
     lab_limit=()
-    if [ "$lab_timeout" != 0 ] && [ $status = 124 ] && [ $((SECONDS - began)) -ge "$lab_timeout" ]; then
+    if [ "$lab_timeout" != 0 ] && [ $status = $lab_timeout_status ] &&
+           [ $((SECONDS - began)) -ge "$lab_timeout" ]; then
         lab_show console.log
         lab_say "timed out after $lab_timeout s: $*"
         return $lab_timeout_status
