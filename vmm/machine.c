@@ -22,8 +22,8 @@
 
 #define KVM_DEVICE "/dev/kvm"
 
-/* What is mapped at once; a machine not larger than twice this is mapped as a whole. */
-#define EARLY_MEMORY (64ull << 20)
+/* The least that gets its memslot before the guest starts. */
+#define EARLY_MEMORY (16ull << 20)
 #define MEMSLOT_ALIGNMENT (2ull << 20)
 
 #define DESCRIPTION_SIZE 2048
@@ -81,7 +81,7 @@ static int add_early_memory(struct machine *machine, struct err *err)
     if (early < EARLY_MEMORY)
         early = EARLY_MEMORY;
     early = (early + MEMSLOT_ALIGNMENT - 1) & ~(MEMSLOT_ALIGNMENT - 1);
-    if (early > first->size || machine->config.memory <= 2 * EARLY_MEMORY)
+    if (early > first->size)
         early = first->size;
     machine->memory_early = early;
     machine->world.memory_deferred = early < memory_size(&machine->memory);
