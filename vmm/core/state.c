@@ -71,13 +71,13 @@ void state_begin(struct state_writer *writer, const char *name, uint16_t version
 
 void state_end(struct state_writer *writer)
 {
-    uint32_t length;
+    size_t payload = writer->size - writer->section - sizeof(uint32_t);
+    uint32_t length = htole32((uint32_t)payload);
 
-    if (writer->failed || !writer->section) {
+    if (writer->failed || !writer->section || payload > UINT32_MAX) {
         writer->failed = true;
         return;
     }
-    length = htole32((uint32_t)(writer->size - writer->section - sizeof length));
     memcpy(writer->data + writer->section, &length, sizeof length);
     writer->section = 0;
 }
@@ -86,6 +86,8 @@ void state_get_bytes(struct state_reader *reader, void *bytes, size_t size)
 {
     size_t end = reader->section_end ? reader->section_end : reader->size;
 
+    if (size == 0)
+        return;
     if (reader->failed || size > end - reader->position) {
         reader->failed = true;
         memset(bytes, 0, size);
@@ -146,7 +148,7 @@ void state_enter(struct state_reader *reader, const char *name, uint16_t version
 
 void state_leave(struct state_reader *reader)
 {
-    if (reader->position != reader->section_end)
+    if (!reader->section_end || reader->position != reader->section_end)
         reader->failed = true;
     reader->section_end = 0;
 }

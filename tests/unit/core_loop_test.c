@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop and its thread; run it under ThreadSanitizer as well. */
+#include "core/loop.h"
+#include "support/failure.h"
+#include "support/pump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* An eventfd that counts how often it was seen ready. */
+struct bell {
+    struct loop_source source;
+    struct loop *loop;
+    struct bell *silences; /* another one, which it stops watching */
+    unsigned rings;
+    sem_t rang;
+};
+
+static void on_ring(struct loop_source *source, uint32_t events)
+{
+    struct bell *bell = (struct bell *)source;
+    eventfd_t count;
+
+    assert_true(events & EPOLLIN);
+    eventfd_read(source->fd, &count);
+    bell->rings++;
+    if (bell->silences)
+        loop_watch(bell->loop, &bell->silences->source, 0);
+    sem_post(&bell->rang);
+}
+
+static void bell_open(struct bell *bell, struct loop *loop)
+{
+    *bell = (struct bell){.source = {.fd = eventfd(0, EFD_CLOEXEC), .ready = on_ring},
+                          .loop = loop};
+    sem_init(&bell->rang, 0, 0);
+    assert_int_equal(loop_watch(loop, &bell->source, EPOLLIN), 0);
+}
+
+static void bell_close(struct bell *bell)
+{
+    sem_destroy(&bell->rang);
+    close(bell->source.fd);
+}
+
+static void serves_ready_sources(void **state)
+{
+    struct loop loop;
+    struct bell bell;
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    bell_open(&bell, &loop);
+    assert_int_equal(pump(&loop, 0), 0);
+    eventfd_write(bell.source.fd, 1);
+    assert_int_equal(pump(&loop, 0), 1);
+    assert_int_equal(bell.rings, 1);
+    assert_int_equal(loop_watch(&loop, &bell.source, 0), 0);
+    eventfd_write(bell.source.fd, 1);
+    assert_int_equal(pump(&loop, 0), 0);
+    assert_int_equal(loop_watch(&loop, &bell.source, EPOLLIN), 0);
+    assert_int_equal(pump(&loop, 0), 1);
+    assert_int_equal(bell.rings, 2);
+    bell_close(&bell);
+    loop_close(&loop);
+}
+
+static void says_what_cannot_be_watched(void **state)
+{
+    char path[] = "/tmp/husk-loop-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    struct loop_source file = {.fd = fd, .ready = on_ring};
+    struct loop_source closed = {.fd = -1, .ready = on_ring};
+    struct loop loop;
+
+    (void)state;
+    unlink(path);
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    assert_int_equal(loop_watch(&loop, &file, EPOLLIN), -EPERM);
+    assert_int_equal(file.events, 0);
+    assert_int_equal(loop_watch(&loop, &closed, EPOLLIN), -EBADF);
+    assert_int_equal(loop_watch(&loop, &closed, 0), 0);
+    loop_close(&loop);
+    close(fd);
+}
+
+static void serves_on_its_thread(void **state)
+{
+    struct loop loop;
+    struct bell bell;
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    bell_open(&bell, &loop);
+    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        eventfd_write(bell.source.fd, 1);
+        sem_wait(&bell.rang);
+    }
+    loop_stop(&loop);
+    assert_int_equal(bell.rings, 100);
+    bell_close(&bell);
+    loop_close(&loop);
+}
+
+struct visit {
+    struct loop *loop;
+    pthread_t thread;
+    unsigned count;
+    bool first_ran;
+    bool signals_blocked;
+};
+
+static void note_first(void *argument)
+{
+    struct visit *visit = argument;
+    sigset_t blocked;
+
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    visit->signals_blocked = sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGPIPE);
+    visit->first_ran = true;
+}
+
+static void note_visit(void *argument)
+{
+    struct visit *visit = argument;
+
+    visit->thread = pthread_self();
+    visit->count++;
+}
+
+static void skips_a_source_that_was_silenced_in_the_same_batch(void **state)
+{
+    struct loop loop;
+    struct bell a, b;
+    struct visit visit = {.loop = &loop};
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    bell_open(&a, &loop);
+    bell_open(&b, &loop);
+    a.silences = &b;
+    b.silences = &a;
+    /* Both are ready before the thread starts, so its first wait returns both. */
+    eventfd_write(a.source.fd, 1);
+    eventfd_write(b.source.fd, 1);
+    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    loop_call(&loop, note_visit, &visit); /* runs after the batch */
+    loop_stop(&loop);
+    assert_int_equal(a.rings + b.rings, 1);
+    bell_close(&a);
+    bell_close(&b);
+    loop_close(&loop);
+}
+
+static void note_nested_visit(void *argument)
+{
+    struct visit *visit = argument;
+
+    loop_call(visit->loop, note_visit, visit); /* on the loop's own thread: a plain call */
+}
+
+static void calls_run_on_the_loops_thread_after_first(void **state)
+{
+    struct loop loop;
+    struct visit visit = {.loop = &loop};
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    assert_int_equal(loop_start(&loop, note_first, &visit, NULL), 0);
+    loop_call(&loop, note_visit, &visit);
+    assert_true(visit.first_ran);
+    assert_true(visit.signals_blocked);
+    assert_int_equal(visit.count, 1);
+    assert_true(pthread_equal(visit.thread, loop.thread));
+    loop_call(&loop, note_nested_visit, &visit);
+    assert_int_equal(visit.count, 2);
+    loop_stop(&loop);
+    loop_close(&loop);
+}
+
+static void calls_are_plain_when_no_thread_runs(void **state)
+{
+    struct loop loop;
+    struct visit visit = {.loop = &loop};
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    loop_call(&loop, note_visit, &visit);
+    assert_true(pthread_equal(visit.thread, pthread_self()));
+    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    loop_stop(&loop);
+    loop_call(&loop, note_visit, &visit);
+    assert_true(pthread_equal(visit.thread, pthread_self()));
+    assert_int_equal(visit.count, 2);
+    loop_stop(&loop); /* once more is harmless */
+    loop_close(&loop);
+}
+
+static void *call_often(void *argument)
+{
+    struct visit *visit = argument;
+
+    for (int i = 0; i < 500; i++)
+        loop_call(visit->loop, note_visit, visit);
+    return NULL;
+}
+
+/* Nothing but the loop's thread touches the count, so none of the calls may be lost. */
+static void calls_of_many_threads_are_served_one_by_one(void **state)
+{
+    struct loop loop;
+    struct visit visit = {.loop = &loop};
+    pthread_t threads[4];
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_often, &visit), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(visit.count, 2000);
+    loop_stop(&loop);
+    loop_close(&loop);
+}
+
+struct order {
+    sem_t entered;
+    sem_t go;
+    char letters[8];
+};
+
+static void block_the_loop(void *argument)
+{
+    struct order *order = argument;
+
+    sem_post(&order->entered);
+    sem_wait(&order->go);
+}
+
+struct letter {
+    struct loop *loop;
+    struct order *order;
+    char letter;
+};
+
+static void append_letter(void *argument)
+{
+    struct letter *letter = argument;
+
+    letter->order->letters[strlen(letter->order->letters)] = letter->letter;
+}
+
+static void *call_with_letter(void *argument)
+{
+    struct letter *letter = argument;
+
+    if (letter->letter == '-')
+        loop_call(letter->loop, block_the_loop, letter->order);
+    else
+        loop_call(letter->loop, append_letter, letter);
+    return NULL;
+}
+
+static bool has_call(struct loop *loop, unsigned wanted)
+{
+    unsigned count = 0;
+
+    pthread_mutex_lock(&loop->lock);
+    /* The calls are opaque; a chain starts with its next pointer. */
+    for (void **call = (void **)loop->calls; call; call = *call)
+        count++;
+    pthread_mutex_unlock(&loop->lock);
+    return count == wanted;
+}
+
+static void calls_run_oldest_first(void **state)
+{
+    struct order order = {.letters = ""};
+    struct loop loop;
+    struct letter letters[] = {{&loop, &order, '-'}, {&loop, &order, 'a'},
+                               {&loop, &order, 'b'}, {&loop, &order, 'c'}};
+    pthread_t threads[4];
+
+    (void)state;
+    sem_init(&order.entered, 0, 0);
+    sem_init(&order.go, 0, 0);
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, call_with_letter, &letters[i]), 0);
+        if (i == 0)
+            sem_wait(&order.entered);
+        while (!has_call(&loop, i))
+            sched_yield();
+    }
+    sem_post(&order.go);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_string_equal(order.letters, "abc");
+    loop_stop(&loop);
+    loop_close(&loop);
+    sem_destroy(&order.entered);
+    sem_destroy(&order.go);
+}
+
+static void stopping_serves_what_was_asked_for(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct loop loop;
+        struct visit visit = {.loop = &loop};
+        pthread_t caller;
+
+        assert_int_equal(loop_open(&loop, NULL), 0);
+        assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+        assert_int_equal(pthread_create(&caller, NULL, call_often, &visit), 0);
+        loop_stop(&loop);
+        pthread_join(caller, NULL);
+        assert_int_equal(visit.count, 500);
+        loop_close(&loop);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(serves_ready_sources),
+        cmocka_unit_test(says_what_cannot_be_watched),
+        cmocka_unit_test(skips_a_source_that_was_silenced_in_the_same_batch),
+        cmocka_unit_test(serves_on_its_thread),
+        cmocka_unit_test(calls_run_on_the_loops_thread_after_first),
+        cmocka_unit_test(calls_are_plain_when_no_thread_runs),
+        cmocka_unit_test(calls_of_many_threads_are_served_one_by_one),
+        cmocka_unit_test(calls_run_oldest_first),
+        cmocka_unit_test(stopping_serves_what_was_asked_for),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one place where guest addresses become pointers: every edge of every region. */
+#include "core/memory.h"
+#include "support/failure.h"
+
+#include <errno.h>
+
+#define PAGE 4096ull
+
+static struct guest_memory two_regions(void)
+{
+    const struct memory_range ranges[] = {{gpa(0), 4 * PAGE}, {gpa(16 * PAGE), 2 * PAGE}};
+    struct guest_memory memory;
+    struct err err = {0};
+
+    if (memory_create(&memory, ranges, 2, &err))
+        fail_msg("%s", err.message);
+    return memory;
+}
+
+static void maps_zeroed_regions(void **state)
+{
+    struct guest_memory memory = two_regions();
+    const uint8_t *bytes = memory_at(&memory, gpa(16 * PAGE), 2 * PAGE);
+
+    (void)state;
+    assert_int_equal(memory.count, 2);
+    assert_int_equal(memory_size(&memory), 6 * PAGE);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < 2 * PAGE; i++)
+        assert_int_equal(bytes[i], 0);
+    memory_destroy(&memory);
+    assert_int_equal(memory_size(&memory), 0);
+    assert_null(memory_at(&memory, gpa(0), 1));
+    memory_destroy(&memory);
+}
+
+static void gives_pointers_inside_one_region_only(void **state)
+{
+    struct guest_memory memory = two_regions();
+    uint8_t *low = memory_at(&memory, gpa(0), 1);
+    uint8_t *high = memory_at(&memory, gpa(16 * PAGE), 1);
+
+    (void)state;
+    assert_ptr_equal(memory_at(&memory, gpa(0), 4 * PAGE), low);
+    assert_ptr_equal(memory_at(&memory, gpa(4 * PAGE - 1), 1), low + 4 * PAGE - 1);
+    assert_ptr_equal(memory_at(&memory, gpa(17 * PAGE), PAGE), high + PAGE);
+    assert_null(memory_at(&memory, gpa(0), 4 * PAGE + 1));
+    assert_null(memory_at(&memory, gpa(4 * PAGE - 1), 2));
+    assert_null(memory_at(&memory, gpa(4 * PAGE), 1));
+    assert_null(memory_at(&memory, gpa(16 * PAGE - 1), 1));
+    assert_null(memory_at(&memory, gpa(16 * PAGE - 1), 2));
+    assert_null(memory_at(&memory, gpa(18 * PAGE), 1));
+    assert_null(memory_at(&memory, gpa(0), 18 * PAGE)); /* across the hole */
+    memory_destroy(&memory);
+}
+
+static void allows_nothing_of_size_zero_outside(void **state)
+{
+    struct guest_memory memory = two_regions();
+
+    (void)state;
+    assert_non_null(memory_at(&memory, gpa(0), 0));
+    assert_non_null(memory_at(&memory, gpa(4 * PAGE - 1), 0));
+    assert_null(memory_at(&memory, gpa(4 * PAGE), 0));
+    assert_null(memory_at(&memory, gpa(UINT64_MAX), 0));
+    memory_destroy(&memory);
+}
+
+static void is_not_fooled_by_overflow(void **state)
+{
+    struct guest_memory memory = two_regions();
+
+    (void)state;
+    assert_null(memory_at(&memory, gpa(0), UINT64_MAX));
+    assert_null(memory_at(&memory, gpa(1), UINT64_MAX));
+    assert_null(memory_at(&memory, gpa(PAGE), UINT64_MAX - PAGE + 1));
+    assert_null(memory_at(&memory, gpa(UINT64_MAX), 1));
+    assert_null(memory_at(&memory, gpa(UINT64_MAX), 2));
+    assert_null(memory_at(&memory, gpa(UINT64_MAX - PAGE + 1), 2 * PAGE));
+    assert_null(memory_at(&memory, gpa_add(gpa(UINT64_MAX), 1 + 4 * PAGE), 1));
+    memory_destroy(&memory);
+}
+
+static void copies_all_or_nothing(void **state)
+{
+    struct guest_memory memory = two_regions();
+    char bytes[8] = "........";
+
+    (void)state;
+    assert_int_equal(memory_write(&memory, gpa(4 * PAGE - 4), "abcd", 4), 0);
+    assert_int_equal(memory_write(&memory, gpa(4 * PAGE - 3), "WXYZ", 4), -EFAULT);
+    assert_int_equal(memory_read(&memory, gpa(4 * PAGE - 4), bytes, 4), 0);
+    assert_memory_equal(bytes, "abcd....", 8);
+    assert_int_equal(memory_read(&memory, gpa(4 * PAGE - 3), bytes, 4), -EFAULT);
+    assert_memory_equal(bytes, "abcd....", 8);
+    assert_int_equal(memory_zero(&memory, gpa(4 * PAGE - 2), 3), -EFAULT);
+    assert_int_equal(memory_zero(&memory, gpa(4 * PAGE - 2), 2), 0);
+    assert_int_equal(memory_read(&memory, gpa(4 * PAGE - 4), bytes, 4), 0);
+    assert_memory_equal(bytes, "ab\0\0....", 8);
+    memory_destroy(&memory);
+}
+
+static void refuses_bad_maps(void **state)
+{
+    static const struct memory_range empty[] = {{{0}, 0}};
+    static const struct memory_range odd_size[] = {{{0}, PAGE + 1}};
+    static const struct memory_range odd_base[] = {{{1}, PAGE}};
+    static const struct memory_range overlap[] = {{{0}, 2 * PAGE}, {{PAGE}, PAGE}};
+    static const struct memory_range descending[] = {{{4 * PAGE}, PAGE}, {{0}, PAGE}};
+    static const struct memory_range wrapping[] = {{{PAGE}, -PAGE}};
+    static const struct memory_range many[MEMORY_REGIONS_MAX + 1];
+    static const struct {
+        const struct memory_range *ranges;
+        unsigned count;
+    } maps[] = {{empty, 1},      {odd_size, 1}, {odd_base, 1}, {overlap, 2},
+                {descending, 2}, {wrapping, 1}, {empty, 0},    {many, MEMORY_REGIONS_MAX + 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        struct guest_memory memory;
+        struct err err = {0};
+
+        assert_failure(memory_create(&memory, maps[i].ranges, maps[i].count, &err), -EINVAL, &err,
+                       "guest memory: ");
+        assert_int_equal(memory.count, 0);
+    }
+}
+
+static void unmaps_what_it_had_when_the_host_refuses(void **state)
+{
+    const struct memory_range ranges[] = {{gpa(0), PAGE}, {gpa(PAGE), 1ull << 62}};
+    struct guest_memory memory;
+    struct err err = {0};
+
+    (void)state;
+    assert_failure(memory_create(&memory, ranges, 2, &err), -ENOMEM, &err, "ask for less");
+    assert_int_equal(memory.count, 0);
+}
+
+static void maps_more_than_one_huge_page(void **state)
+{
+    const struct memory_range range = {gpa(0), 7ull << 20};
+    struct guest_memory memory;
+    uint8_t *bytes;
+
+    (void)state;
+    assert_int_equal(memory_create(&memory, &range, 1, NULL), 0);
+    bytes = memory_at(&memory, gpa(0), range.size);
+    assert_non_null(bytes);
+    for (uint64_t at = 0; at < range.size; at += PAGE)
+        bytes[at] = 1;
+    bytes[range.size - 1] = 1;
+    memory_destroy(&memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maps_zeroed_regions),
+        cmocka_unit_test(gives_pointers_inside_one_region_only),
+        cmocka_unit_test(allows_nothing_of_size_zero_outside),
+        cmocka_unit_test(is_not_fooled_by_overflow),
+        cmocka_unit_test(copies_all_or_nothing),
+        cmocka_unit_test(refuses_bad_maps),
+        cmocka_unit_test(unmaps_what_it_had_when_the_host_refuses),
+        cmocka_unit_test(maps_more_than_one_huge_page),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
