@@ -15,6 +15,16 @@ add_compile_definitions(_GNU_SOURCE)
 add_compile_options(-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
                     -Wvla -Wformat=2 -Wundef -fno-common -fno-strict-aliasing)
 
+if(CMAKE_C_COMPILER_ID STREQUAL Clang)
+    # KVM's structures end in flexible arrays, and are made with room behind them.
+    add_compile_options(-Wno-gnu-variable-sized-type-not-at-end)
+endif()
+
+if(HUSK_FUZZ)
+    # Every layer tells libFuzzer where it has been, not only the targets.
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(HUSK_SANITIZE)
     add_compile_options(-fsanitize=${HUSK_SANITIZE} -fno-sanitize-recover=all
                         -fno-omit-frame-pointer)
