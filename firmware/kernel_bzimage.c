@@ -16,13 +16,10 @@
 #include <stddef.h>
 #include <string.h>
 
-#define HEADER_OFFSET 0x1f1u      /* of the setup header, in the file and in the zero page */
-#define JUMP_TARGET_BASE 0x202u   /* the header ends at this plus the byte before it */
-#define BOOT_FLAG 0xaa55u
-#define HEADER_MAGIC 0x53726448u  /* "HdrS" */
-#define VERSION_LOWEST 0x020cu    /* the first with xloadflags */
+#define HEADER_OFFSET 0x1f1u    /* of the setup header, in the file and in the zero page */
+#define JUMP_TARGET_BASE 0x202u /* the header ends at this plus the byte before it */
 #define SECTOR 512u
-#define ENTRY64 0x200u            /* from the load address */
+#define ENTRY64 0x200u          /* from the load address */
 
 /* Copies the setup header as far as the file has it; the rest is 0. */
 static void copy_header(const struct kernel_source *source, struct setup_header *header)
@@ -42,7 +39,7 @@ bool bzimage_detect(const struct kernel_source *source)
     struct setup_header header;
 
     copy_header(source, &header);
-    return header.boot_flag == BOOT_FLAG && header.header == HEADER_MAGIC;
+    return header.boot_flag == SETUP_BOOT_FLAG && header.header == SETUP_MAGIC;
 }
 
 /* The header ends where the jump instruction at its head goes to; fields past that are not its. */
@@ -60,7 +57,7 @@ static int cut_header(const struct kernel_source *source, struct setup_header *h
 
 static int check_header(const struct setup_header *header, struct err *err)
 {
-    if (header->version < VERSION_LOWEST)
+    if (header->version < SETUP_VERSION_WITH_64BIT)
         return err_set(err, -ENOEXEC,
                        "speaks boot protocol %u.%02u; 2.12 (Linux 3.8) or later is needed",
                        header->version >> 8, header->version & 0xff);

@@ -113,11 +113,12 @@ static int read_header64(const struct kernel_source *source, struct elf *elf, st
     rc = check_machine(header.e_machine, EM_X86_64, err);
     if (!rc)
         rc = check_type(header.e_type, err);
+    if (rc)
+        return rc;
     elf->is64 = true;
     elf->entry = header.e_entry;
-    return rc ? rc
-              : check_program_headers(elf, header.e_phoff, header.e_phnum, header.e_phentsize,
-                                      sizeof(Elf64_Phdr), err);
+    return check_program_headers(elf, header.e_phoff, header.e_phnum, header.e_phentsize,
+                                 sizeof(Elf64_Phdr), err);
 }
 
 static int read_header32(const struct kernel_source *source, struct elf *elf, struct err *err)
@@ -131,10 +132,11 @@ static int read_header32(const struct kernel_source *source, struct elf *elf, st
     rc = check_machine(header.e_machine, EM_386, err);
     if (!rc)
         rc = check_type(header.e_type, err);
+    if (rc)
+        return rc;
     elf->entry = header.e_entry;
-    return rc ? rc
-              : check_program_headers(elf, header.e_phoff, header.e_phnum, header.e_phentsize,
-                                      sizeof(Elf32_Phdr), err);
+    return check_program_headers(elf, header.e_phoff, header.e_phnum, header.e_phentsize,
+                                 sizeof(Elf32_Phdr), err);
 }
 
 static int read_header(const struct kernel_source *source, struct elf *elf, struct err *err)
@@ -342,9 +344,9 @@ static int load_segments(const struct kernel_source *source, const struct elf *e
 static void make_setup(struct kernel *kernel)
 {
     kernel->setup = (struct setup_header){
-        .boot_flag = 0xaa55,
-        .header = 0x53726448, /* "HdrS" */
-        .version = 0x020c,
+        .boot_flag = SETUP_BOOT_FLAG,
+        .header = SETUP_MAGIC,
+        .version = SETUP_VERSION_WITH_64BIT,
         .loadflags = LOADED_HIGH,
         .xloadflags = XLF_KERNEL_64,
         .initrd_addr_max = (uint32_t)kernel->initrd_last.v,

@@ -15,6 +15,11 @@
 
 #define KERNEL_HEAD_SIZE 4096u
 
+/* What makes a setup header one (boot.rst, "The real-mode kernel header"). */
+#define SETUP_BOOT_FLAG 0xaa55u
+#define SETUP_MAGIC 0x53726448u         /* "HdrS" */
+#define SETUP_VERSION_WITH_64BIT 0x020cu /* 2.12, the first with xloadflags */
+
 /* All that a format needs to load a kernel. */
 struct kernel_source {
     struct image image;
