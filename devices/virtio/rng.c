@@ -16,9 +16,9 @@
 
 #define QUEUE_SIZE 64u
 
-/* 1 MiB/s: far more than any guest needs to seed itself, a few milliseconds of host time. */
+/* 1 MiB/s: far more than a guest needs to seed itself, and little work for the host. */
 #define REFILL_BYTES (128u * 1024)
-#define REFILL_NANOSECONDS (125 * 1000 * 1000)
+#define REFILL_NANOSECONDS 125000000
 #define REQUEST_BYTES_MAX 4096u
 
 struct virtio_rng {
