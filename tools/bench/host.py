@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a figure depends on besides the program: the machine, its KVM, and programs' versions."""
+import datetime
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+# The monitors that benchmarks know how to run, by the names that their programs go by.
+MONITORS = {
+    "QEMU": ["qemu-system-x86_64"],
+    "kvmtool": ["lkvm", "vm", "kvmtool"],
+    "Firecracker": ["firecracker"],
+    "Cloud Hypervisor": ["cloud-hypervisor"],
+}
+
+
+def find_monitors():
+    """The path of each monitor's program on PATH, None for those that are not there."""
+    def find(names):
+        return next(filter(None, map(shutil.which, names)), None)
+
+    return {monitor: find(names) for monitor, names in MONITORS.items()}
+
+
+def version(program, argument="--version"):
+    """The first line that a program says about its version."""
+    try:
+        done = subprocess.run([program, argument], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown ({error})"
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return lines[0] if lines else "unknown"
+
+
+def versions(husk, monitors):
+    found = {monitor: version(program) for monitor, program in monitors.items() if program}
+    return {"Husk": version(husk, "version"), **found}
+
+
+def _cpu_fields():
+    fields = {}
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def kvm_flavour():
+    """Which module runs guests, and on what it stands."""
+    modules = [name for name in ("kvm_amd", "kvm_intel", "kvm_pvm")
+               if Path("/sys/module", name).is_dir()]
+    if not os.path.exists("/dev/kvm"):
+        return "none (no /dev/kvm)"
+    flavour = ", ".join(modules) or "unknown module"
+    if "kvm_pvm" in modules:
+        return f"{flavour} (no SVM or VMX: guests run by page-table tricks)"
+    if "hypervisor" in _cpu_fields().get("flags", "").split():
+        return f"{flavour} (nested)"
+    return f"{flavour} (native)"
+
+
+def machine():
+    fields = _cpu_fields()
+    return {
+        "cpu": fields.get("model name", platform.processor() or "unknown"),
+        "family_model_stepping": "/".join(
+            fields.get(name, "?") for name in ("cpu family", "model", "stepping")),
+        "cores": os.cpu_count(),
+        "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20,
+        "kernel": platform.release(),
+        "kvm": kvm_flavour(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
