@@ -120,7 +120,7 @@ static void is_full_at_its_limit(void **state)
 
     (void)state;
     for (unsigned i = 0; i < BUS_RANGES_MAX; i++)
-        assert_int_equal(bus_add(&bus, 8 * i, 8, &probe_ops, &last, NULL), 0);
+        assert_int_equal(bus_add(&bus, 8ull * i, 8, &probe_ops, &last, NULL), 0);
     assert_failure(bus_add(&bus, 0x10000, 8, &probe_ops, NULL, &err), -ENOSPC, &err, "no room");
     for (unsigned i = 0; i < BUS_RANGES_MAX; i++) {
         read_bus(&bus, 8 * i + i % 8, 1);

@@ -55,9 +55,8 @@ static void writes_every_part(void **state)
             size_t there = offset < 9 ? 9 - offset : 0;
             size_t expected = size < there ? size : there;
             struct list list;
-            char result[9], wanted[9];
+            char result[9], wanted[10] = "abcdefghi";
 
-            memcpy(wanted, "abcdefghi", 9);
             memset(wanted + (offset < 9 ? offset : 9), '#', expected);
             make(&list);
             assert_int_equal(iov_write(list.iov, 4, offset, "############", size), expected);

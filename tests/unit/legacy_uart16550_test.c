@@ -321,7 +321,7 @@ static void stops_wanting_input_when_full_and_loses_nothing(void **state)
             assert_true(is_watching(fixture));
             serve(fixture);
             /* as much as fits, and not a byte more */
-            assert_int_equal(is_watching(fixture), i >= 2 * UART16550_QUEUE_SIZE);
+            assert_int_equal(is_watching(fixture), i >= 2ul * UART16550_QUEUE_SIZE);
         }
         assert_int_equal(in(fixture, DATA), text[i]);
     }

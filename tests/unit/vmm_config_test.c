@@ -166,19 +166,19 @@ static void names_the_key_that_is_wrong_and_what_would_be_right(void **state)
 
 static void bounds_the_number_of_disks_and_the_size_of_the_text(void **state)
 {
-    char *text = malloc(2u << 20);
+    const size_t size = 2u << 20;
+    char *text = malloc(size);
     struct husk_config config;
     struct husk_err err = {0};
 
     (void)state;
-    strcpy(text, "{\"disks\": [{\"path\": \"0\"}");
+    snprintf(text, size, "{\"disks\": [{\"path\": \"0\"}");
     for (int i = 1; i <= HUSK_DISKS_MAX; i++)
-        strcat(text, ", {\"path\": \"p\"}");
-    strcat(text, "]}");
+        snprintf(text + strlen(text), 32, ", {\"path\": \"p\"}%s", i == HUSK_DISKS_MAX ? "]}" : "");
     assert_refused(&(struct refusal){text, -ENOSPC, "disks[15]: is one too many; give at most 15"});
     husk_config_init(&config);
-    memset(text, ' ', 2u << 20);
-    assert_failure(husk_config_parse_json(&config, text, 2u << 20, "big", &err), -EFBIG, &err,
+    memset(text, ' ', size);
+    assert_failure(husk_config_parse_json(&config, text, size, "big", &err), -EFBIG, &err,
                    "big: is larger than 1024 KiB");
     free(text);
 }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define EVENTS_A_WAIT 16
-#define LOOP_STACK_SIZE (512u * 1024)
+#define LOOP_STACK_SIZE ((size_t)512 << 10)
 
 /* Lives on the stack of the thread that waits for it. */
 struct loop_call {

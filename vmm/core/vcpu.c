@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* Small and fixed: the thread calls device handlers and nothing deep. */
-#define VCPU_STACK_SIZE (256u * 1024)
+#define VCPU_STACK_SIZE ((size_t)256 << 10)
 
 /* The kernel's sigset_t (_NSIG bits), which is shorter than libc's. */
 #define KERNEL_SIGSET_SIZE 8
