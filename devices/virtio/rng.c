@@ -24,7 +24,7 @@
 struct virtio_rng {
     struct virtio_device device; /* first member: the two convert to each other */
     struct loop_source timer;
-    bool waiting;    /* the timer runs; the queue is looked at when it ends */
+    bool waiting;    /* the timer runs, and kicks the queue when it ends */
     unsigned bucket; /* bytes that may be given before the next refill */
 };
 
@@ -67,8 +67,6 @@ static void notify(struct virtio_device *device, unsigned queue)
     struct virtio_batch batch;
     struct virtq_chain chain;
 
-    if (rng->waiting)
-        return;
     virtio_batch_begin(&batch, &device->queues[queue]);
     while (virtio_batch_next(&batch, &chain)) {
         uint32_t written = rng->bucket > 0 ? fill(rng, &chain) : 0;

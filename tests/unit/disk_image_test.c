@@ -16,12 +16,47 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define MIB (1024ull * 1024)
+
+/* In front of libc's: a host that is interrupted at every other call, and transfers little. */
+static size_t transfer_limit; /* bytes a call; 0: as the host does it */
+static unsigned transfer_calls;
+
+static ssize_t transfer_little(bool writing, int fd, const struct iovec *iov, int count, off_t at)
+{
+    struct iovec piece[1024];
+    size_t left = transfer_limit ? transfer_limit : SIZE_MAX;
+    int used = 0;
+
+    if (transfer_limit && transfer_calls++ % 2 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    for (; used < count && left > 0; used++) {
+        piece[used] = iov[used];
+        if (piece[used].iov_len > left)
+            piece[used].iov_len = left;
+        left -= piece[used].iov_len;
+    }
+    return syscall(writing ? SYS_pwritev : SYS_preadv, fd, piece, used, at, 0);
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t at)
+{
+    return transfer_little(false, fd, iov, count, at);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+    return transfer_little(true, fd, iov, count, at);
+}
 
 struct fixture {
     struct scratch scratch;
@@ -210,9 +245,8 @@ static int range(struct disk *disk, enum disk_operation operation, uint64_t offs
 }
 
 /* More pieces than one system call takes, of unequal size. */
-static void long_lists_keep_their_order(void **state)
+static void long_list(struct fixture *f)
 {
-    struct fixture *f = *state;
     struct disk *disk = opened(f, scratch_file(&f->scratch, "image", MIB), false);
     enum { PIECES = 500 };
     static uint8_t out[PIECES * 300], in[PIECES * 300];
@@ -237,6 +271,23 @@ static void long_lists_keep_their_order(void **state)
     assert_memory_equal(in, out, at);
     assert_int_equal(run(disk, (struct disk_request){.operation = DISK_FLUSH}), 0);
     disk_close(disk);
+}
+
+static void long_lists_keep_their_order(void **state)
+{
+    long_list(*state);
+}
+
+/* Nothing is lost, nothing done twice, wherever the host stops in the list. */
+static void short_transfers_go_on_where_they_ended(void **state)
+{
+    static const size_t limits[] = {1000, 511, 37};
+
+    for (unsigned i = 0; i < 3; i++) {
+        transfer_limit = limits[i];
+        long_list(*state);
+    }
+    transfer_limit = 0;
 }
 
 static void nothing_passes_the_end(void **state)
@@ -431,6 +482,7 @@ int main(void)
         TEST(a_disk_is_what_its_file_is),
         TEST(a_writer_is_alone_and_readers_share),
         TEST(long_lists_keep_their_order),
+        TEST(short_transfers_go_on_where_they_ended),
         TEST(nothing_passes_the_end),
         TEST(read_only_disks_stay_as_they_are),
         TEST(a_shrunken_image_is_an_error_not_a_loop),

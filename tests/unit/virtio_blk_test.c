@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <linux/virtio_blk.h>
@@ -30,6 +32,15 @@
     (MOCK_FEATURE(VIRTIO_BLK_F_FLUSH) | MOCK_FEATURE(VIRTIO_BLK_F_DISCARD) |                      \
      MOCK_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) | MOCK_FEATURE(VIRTIO_BLK_F_SEG_MAX) |               \
      MOCK_FEATURE(VIRTIO_BLK_F_BLK_SIZE) | MOCK_INDIRECT)
+
+/* In front of libc's: counts what reaches the host's disk. */
+static unsigned syncs;
+
+int fdatasync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 struct fixture {
     struct scratch scratch;
@@ -358,9 +369,24 @@ static void features_not_accepted_do_not_exist(void **state)
     assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), VIRTIO_BLK_S_UNSUPP);
     assert_int_equal(request(f, VIRTIO_BLK_T_DISCARD, 0, 16, NULL), VIRTIO_BLK_S_UNSUPP);
     assert_int_equal(request(f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 16, NULL), VIRTIO_BLK_S_UNSUPP);
-    /* Written through, as it cannot flush; here only that the write is answered once, and well. */
+}
+
+static void who_cannot_flush_writes_through(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, 0, 16);
+    syncs = 0;
     assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, 512, NULL), VIRTIO_BLK_S_OK);
-    assert_false(mock_take(f->ring, NULL, NULL));
+    assert_int_equal(syncs, 1);
+    assert_false(mock_take(f->ring, NULL, NULL)); /* one answer for both */
+
+    mock_start(&f->driver, ALL_FEATURES, 16);
+    syncs = 0;
+    assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, 512, NULL), VIRTIO_BLK_S_OK);
+    assert_int_equal(syncs, 0);
+    assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), VIRTIO_BLK_S_OK);
+    assert_int_equal(syncs, 1);
 }
 
 static void read_only_disks_refuse_writes(void **state)
@@ -486,6 +512,29 @@ static void bad_ranges_change_nothing(void **state)
     assert_int_equal(data(f)[0], 0x5a);
 }
 
+static void limits_hold_on_big_disks(void **state)
+{
+    struct fixture *f = *state;
+    struct virtio_blk_discard_write_zeroes range = {.sector = 1};
+    struct virtio_blk_config config;
+
+    close_device(f);
+    scratch_file(&f->scratch, "big", 16ull << 30);
+    open_device(f, false);
+    virtio_device_read_config(f->device, 0, &config, sizeof config);
+    mock_start(&f->driver, ALL_FEATURES, 16);
+    range.num_sectors = config.max_discard_sectors;
+    assert_int_equal(ranges(f, VIRTIO_BLK_T_DISCARD, &range, 1, 16), VIRTIO_BLK_S_OK);
+    range.num_sectors++;
+    assert_int_equal(ranges(f, VIRTIO_BLK_T_DISCARD, &range, 1, 16), VIRTIO_BLK_S_IOERR);
+    range = (struct virtio_blk_discard_write_zeroes){1, config.max_write_zeroes_sectors, 1};
+    assert_int_equal(ranges(f, VIRTIO_BLK_T_WRITE_ZEROES, &range, 1, 16), VIRTIO_BLK_S_OK);
+    range.num_sectors++;
+    assert_int_equal(ranges(f, VIRTIO_BLK_T_WRITE_ZEROES, &range, 1, 16), VIRTIO_BLK_S_IOERR);
+    assert_int_equal(request(f, VIRTIO_BLK_T_OUT, config.capacity - 8, 4096, NULL),
+                     VIRTIO_BLK_S_OK);
+}
+
 /* --- trouble --- */
 
 static void a_failing_host_is_an_error_and_one_line(void **state)
@@ -581,10 +630,12 @@ int main(void)
         TEST(odd_requests_are_answered),
         TEST(no_room_for_a_status_needs_a_reset),
         TEST(features_not_accepted_do_not_exist),
+        TEST(who_cannot_flush_writes_through),
         TEST(read_only_disks_refuse_writes),
         TEST(discard_leaves_holes),
         TEST(write_zeroes_writes_zeroes),
         TEST(bad_ranges_change_nothing),
+        TEST(limits_hold_on_big_disks),
         TEST(a_failing_host_is_an_error_and_one_line),
         TEST(the_device_works_again_after_any_reset),
         TEST(a_snapshot_belongs_to_its_disk),

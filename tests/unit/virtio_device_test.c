@@ -362,11 +362,14 @@ static void a_reset_forgets_everything(void **state)
     struct fixture *f = *state;
 
     mock_start(&f->driver, MOCK_FEATURE(FEATURE_A), SIZE);
+    add_buffers(f, 0, 1);
+    mock_kick(&f->driver, 0);
     add_buffers(f, 0, 3);
     mock_write32(&f->driver, VIRTIO_MMIO_QUEUE_NOTIFY, 0); /* not served yet */
+    assert_int_not_equal(mock_read32(&f->driver, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
     mock_write32(&f->driver, VIRTIO_MMIO_STATUS, 0);
     mock_settle(&f->guest);
-    assert_int_equal(f->echo.served, 0);
+    assert_int_equal(f->echo.served, 1);
     assert_int_equal(mock_status(&f->driver), 0);
     assert_int_equal(mock_read32(&f->driver, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
     mock_write32(&f->driver, VIRTIO_MMIO_QUEUE_SEL, 0);
@@ -381,6 +384,17 @@ static void a_reset_forgets_everything(void **state)
         for (unsigned n = 0; n < 3; n++)
             assert_true(mock_take(&f->driver.rings[0], NULL, NULL));
     }
+}
+
+/* A kick that was on its way when the driver reset the device is not the next driver's. */
+static void a_reset_takes_kicks_back(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, 0, SIZE);
+    mock_write32(&f->driver, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    mock_write32(&f->driver, VIRTIO_MMIO_STATUS, 0);
+    assert_int_equal(mock_turn(&f->guest), 0);
 }
 
 static void queue_ready_0_stops_a_queue(void **state)
@@ -632,6 +646,7 @@ int main(void)
         TEST(a_bad_layout_needs_a_reset),
         TEST(a_broken_ring_needs_a_reset_and_is_logged_once),
         TEST(a_reset_forgets_everything),
+        TEST(a_reset_takes_kicks_back),
         TEST(queue_ready_0_stops_a_queue),
         TEST(a_full_ring_gives_one_interrupt),
         TEST(an_acknowledgement_clears_only_its_bits),
