@@ -38,3 +38,9 @@ cache_entry() {
     touch "$entry" 2> /dev/null || true  # a cache that cannot be written still serves
     echo "$entry"
 }
+
+# compile_freestanding SOURCE PROGRAM: a static program without a libc, for a guest.
+compile_freestanding() {
+    gcc -Os -Wall -Wextra -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie \
+        -Wl,--build-id=none -s -o "$2" "$1"
+}

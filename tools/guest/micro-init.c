@@ -1,30 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first program of the micro guest: tells the monitor that userspace is
- * reached, by one byte on the timing port, and becomes the shell that runs
- * micro-init.sh. No libc, so that nothing stands before the mark.
+ * The first program of the micro guest: marks that userspace is reached and becomes the shell
+ * that runs micro-init.sh.
  */
-#include <asm/unistd.h>
-
-#define TIMING_PORT 0x5f0
-#define TIMING_USERSPACE 3
-
-static long system_call(long number, long first, long second, long third)
-{
-    long result;
-
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "0"(number), "D"(first), "S"(second), "d"(third)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
-static void mark_userspace(void)
-{
-    if (system_call(__NR_ioperm, TIMING_PORT, 1, 1) == 0)
-        __asm__ volatile("outb %%al, %%dx" : : "a"(TIMING_USERSPACE), "d"(TIMING_PORT));
-}
+#include "timing-mark.h"
 
 void _start(void)
 {

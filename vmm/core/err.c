@@ -46,14 +46,14 @@ int err_sys(struct err *err, int code, const char *format, ...)
     return code;
 }
 
-int err_prefix(struct err *err, const char *format, ...)
+void err_prefix(struct err *err, const char *format, ...)
 {
     char tail[ERR_MESSAGE_MAX];
     va_list args;
     int used;
 
     if (!err)
-        return 0;
+        return;
     memcpy(tail, err->message, sizeof tail);
     va_start(args, format);
     used = vsnprintf(err->message, sizeof err->message, format, args);
@@ -62,5 +62,4 @@ int err_prefix(struct err *err, const char *format, ...)
         snprintf(err->message + used, sizeof err->message - (size_t)used, ": %.*s",
                  (int)sizeof err->message - used, tail);
     keep_one_line(err);
-    return err->code;
 }

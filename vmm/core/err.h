@@ -35,7 +35,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 int err_sys(struct err *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "context: " in front of the message that is there; returns the code that is there. */
-int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "context: " in front of the message that is there. */
+void err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
