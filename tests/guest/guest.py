@@ -4,6 +4,7 @@
 ctest sets HUSK (the program) and HUSK_PAYLOADS (the folder of payloads).
 """
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -104,10 +105,12 @@ class GuestTest(unittest.TestCase):
         return self.start("run", payload(name), "--cmdline", word, *options, **how)
 
     def read_until(self, stream, wanted):
-        """Reads a stream up to and with `wanted`. A test that hangs here ends by ctest's limit."""
+        """Reads a stream (or descriptor) up to and with `wanted`, for TIMEOUT seconds at most."""
         seen = b""
         while wanted not in seen:
-            piece = os.read(stream.fileno() if hasattr(stream, "fileno") else stream, 4096)
+            if not select.select([stream], [], [], TIMEOUT)[0]:
+                self.fail(f"{wanted!r} did not come: {seen!r}")
+            piece = os.read(stream if isinstance(stream, int) else stream.fileno(), 4096)
             if not piece:
                 self.fail(f"ended before {wanted!r} came: {seen!r}")
             seen += piece

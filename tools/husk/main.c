@@ -5,9 +5,11 @@
 
 #include "husk.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: husk COMMAND [ARGUMENTS]\n"
@@ -30,11 +32,23 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+/*
+ * A standard descriptor that is closed would become the next thing that is opened, and the guest
+ * would write to that. It gets one that fails where it is used, as if it were still closed.
+ */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t start = now();
     const char *command = argc > 1 ? argv[1] : "";
 
+    fill_standard_descriptors();
     if (strcmp(command, "run") == 0)
         return run_command(argc - 1, argv + 1, start);
     if (strcmp(command, "doctor") == 0)

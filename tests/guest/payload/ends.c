@@ -6,6 +6,8 @@
 
 #define I8042_RESET 0xfe
 #define PVPANIC_PANICKED 1
+#define MODEM_CONTROL (LAYOUT_SERIAL_PORT + 4)
+#define MODEM_CONTROL_READY 3 /* RTS and DTR: send me something */
 #define LINE_STATUS (LAYOUT_SERIAL_PORT + 5)
 #define LINE_STATUS_DATA_READY 1
 
@@ -74,6 +76,7 @@ static void echo(void)
 {
     uint8_t character;
 
+    out8(MODEM_CONTROL, MODEM_CONTROL_READY);
     print("echo\n");
     while ((character = read_serial()) != 'q')
         print_character((char)character);
