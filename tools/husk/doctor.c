@@ -127,7 +127,8 @@ static bool parse(int argc, char **argv, bool *json, int *status)
         *json = true;
     }
     if (optind < argc)
-        fprintf(stderr, "husk: doctor takes no argument \"%s\"\n", argv[optind]);
+        fprintf(stderr, "husk: doctor takes no argument \"%s\"; 'husk doctor --help' tells more\n",
+                argv[optind]);
     return optind == argc;
 }
 
