@@ -285,6 +285,7 @@ static void refuses_what_is_no_size(void **state)
         {"-1", -EINVAL, "is no size"},
         {"+1", -EINVAL, "is no size"},
         {" 1", -EINVAL, "is no size"},
+        {"1 ", -EINVAL, "is no size"},
         {"1 M", -EINVAL, "is no size"},
         {"1.5G", -EINVAL, "is no size"},
         {"12Q", -EINVAL, "is no size"},
