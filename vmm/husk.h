@@ -119,7 +119,10 @@ HUSK_API void husk_config_release(struct husk_config *config);
 HUSK_API int husk_config_parse_json(struct husk_config *config, const char *text, size_t size,
                                     const char *name, struct husk_err *err);
 
-/* The configuration as JSON that husk_config_parse_json() takes; free() it. NULL: no memory. */
+/*
+ * The configuration as JSON that husk_config_parse_json() takes; free() it. NULL: no memory, or
+ * a string that is not UTF-8.
+ */
 HUSK_API char *husk_config_to_json(const struct husk_config *config);
 
 /* Appends a disk given as "PATH[,ro][,serial=TEXT]"; a comma in a path is written twice. */
