@@ -34,10 +34,10 @@ def check_json(path):
     assert {"cpu", "cores", "kernel", "kvm"} <= report["machine"].keys()
     assert report["versions"]["Husk"].startswith("husk ")
     results = {result["name"]: result for result in report["results"]}
-    assert {"Husk", "floor", "floor, no CPUID"} <= results.keys(), results.keys()
+    for name in ("Husk", "floor", "floor, no CPUID"):
+        assert "failure" not in results[name], results[name]
     for result in results.values():
-        assert "failure" not in result, result
-        assert len(result["figures"]["launch"]["samples"]) == RUNS
+        assert "failure" in result or len(result["figures"]["launch"]["samples"]) == RUNS
         for summary in result["figures"].values():
             check_summary(summary)
     assert {"pss", "peak_rss", "libraries"} <= results["Husk"]["figures"].keys()

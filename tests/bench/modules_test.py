@@ -2,12 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """modules_test.py TOOLS_BENCH: the parts of the benchmarks that need neither KVM nor monitors."""
 import io
+import json
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv.pop(1))
+import boot
+import boot_inside
+import host
+import launch
 import picture
 import process
 import report
@@ -43,6 +50,60 @@ class Stats(unittest.TestCase):
 
 def mapping(start, size, permissions="rw-p", path="", rss=0):
     return process.Mapping(start, start + size, permissions, path, rss, rss)
+
+
+class Contestants(unittest.TestCase):
+    ALL = {name: f"/opt/{programs[0]}" for name, programs in host.MONITORS.items()}
+    NONE = dict.fromkeys(host.MONITORS)
+
+    def test_launch_has_every_monitor_that_is_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made = launch.make_contestants(Path("/build"), "/husk", self.ALL, folder)
+            config = json.loads(Path(folder, "firecracker.json").read_text(encoding="utf-8"))
+            programs = {contestant.command[0] for contestant in made}
+        self.assertEqual(programs, {"/husk", "/build/floor", *self.ALL.values()})
+        self.assertEqual(config["machine-config"]["mem_size_mib"], launch.DEFAULT_MEMORY)
+
+    def test_launch_without_monitors(self):
+        made = launch.make_contestants(Path("/build"), "/husk", self.NONE, "/nowhere")
+        self.assertEqual({contestant.command[0] for contestant in made}, {"/husk", "/build/floor"})
+
+    def test_boot_gives_all_the_same_files(self):
+        made = boot.make_contestants("/husk", {**self.ALL, "Firecracker": None})
+        self.assertEqual({contestant.name for contestant in made},
+                         {boot.HUSK, boot.QEMU_DEFAULT, boot.QEMU_LEANEST, boot.KVMTOOL})
+        for contestant in made:
+            self.assertIn("{kernel}", contestant.command)
+            self.assertIn("{initrd}", contestant.command)
+
+    def test_names_of_files_are_put_in(self):
+        self.assertEqual(boot_inside.substitute("a={x},b={y}", {"x": "/1", "y": "/2"}), "a=/1,b=/2")
+
+
+class Phases(unittest.TestCase):
+    TIMES = {"kvm_entry": [1.5, 2.5], "kvm_exit": [2.0, 3.0, 4.0],
+             "kvm_userspace_exit": [1.25, 2.0, 4.0], "kvm_pio": [4.0]}
+
+    def test_phases_follow_each_other(self):
+        figures = boot_inside.figures_of(1.0, 6.0, self.TIMES)
+        self.assertEqual([figures[phase] for phase in boot.PHASES], [500, 500, 2000, 2000])
+        self.assertEqual(figures["userspace"], 3000)
+        self.assertEqual((figures["exits"], figures["userspace_exits"]), (3, 3))
+
+    def test_a_boot_without_the_mark_has_none(self):
+        times = {name: at for name, at in self.TIMES.items() if name != "kvm_pio"}
+        self.assertIsNone(boot_inside.figures_of(1.0, 6.0, times))
+
+    def test_collected_without_the_first_turn(self):
+        contestants = [report.Result("A", []), report.Result("B", [])]
+        lines = [json.dumps(line) for line in (
+            {"machine": {"cpu": "x"}},
+            {"name": "A", "turn": 0, "figures": {"userspace": 9}},
+            {"name": "B", "turn": 0, "failure": "no"},
+            {"name": "A", "turn": 1, "figures": {"userspace": 7}})]
+        self.assertEqual(boot.collect(lines, contestants, 1, lambda line: None), {"cpu": "x"})
+        self.assertEqual(contestants[0].samples, {"userspace": [7]})
+        self.assertEqual(contestants[1].failure, "no")
 
 
 class GuestMemory(unittest.TestCase):

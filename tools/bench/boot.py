@@ -93,7 +93,7 @@ def _firecracker_config():
     })
 
 
-def _contestants(husk, monitors):
+def make_contestants(husk, monitors):
     contestants = [Result(HUSK, _husk(husk))]
     if monitors["QEMU"]:
         contestants += [
@@ -145,7 +145,7 @@ class Lab:
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _collect(lines, contestants, runs, progress):
+def collect(lines, contestants, runs, progress):
     """What boot_inside.py says, as it says it: a line per boot and one about the lab's machine."""
     by_name = {contestant.name: contestant for contestant in contestants}
     machine = None
@@ -168,7 +168,7 @@ def _collect(lines, contestants, runs, progress):
 def measure(options, progress):
     """The report of a whole benchmark; SystemExit if the lab does not run it."""
     monitors = host.find_monitors()
-    contestants = _contestants(str(options.husk), monitors)
+    contestants = make_contestants(str(options.husk), monitors)
     plan = {
         "runs": options.runs,
         "timeout": options.timeout,
@@ -182,11 +182,11 @@ def measure(options, progress):
         with inside:
             inside.stdin.write(json.dumps(plan) + "\n")
             inside.stdin.close()
-            machine = _collect(inside.stdout, contestants, options.runs, progress)
+            machine = collect(inside.stdout, contestants, options.runs, progress)
     if inside.returncode != 0:
         raise SystemExit(f"bench: the lab's side ended with status {inside.returncode}")
     return Report(
-        benchmark="boot", title="boot: fork to userspace of a stock Debian kernel, in the lab",
+        benchmark="boot", title="boot: a stock Debian kernel, fork to exit, in the lab",
         figures=FIGURES, results=contestants, ratios=RATIOS, bar=PHASES, runs=options.runs,
         versions=host.versions(options.husk, monitors), machine=machine,
         missing=[name for name in ("QEMU", "kvmtool", "Firecracker") if not monitors[name]],

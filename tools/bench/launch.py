@@ -103,7 +103,7 @@ def _cloud_hypervisor(program, payload, memory):
             "--console", "off", "--serial", "tty"]
 
 
-def _contestants(tools, husk, monitors, folder):
+def make_contestants(tools, husk, monitors, folder):
     payload, flat = str(tools / "payload.elf"), str(tools / "payload.flat")
     floor, memory = str(tools / "floor"), DEFAULT_MEMORY
     contestants = [
@@ -167,9 +167,10 @@ def _look_at_process(timer, contestant):
 
 
 def _stripped_size_kib(program, folder):
+    """None for a program that is none, such as a script that starts one."""
     copy = Path(folder, "stripped")
-    subprocess.run(["strip", "-o", copy, shutil.which(program)], check=True)
-    return copy.stat().st_size / 1024
+    done = subprocess.run(["strip", "-o", copy, program], stderr=subprocess.DEVNULL, check=False)
+    return copy.stat().st_size / 1024 if done.returncode == 0 else None
 
 
 def _look_at_all(timer, contestants, folder, progress):
@@ -201,7 +202,7 @@ def measure(options, progress):
     monitors = host.find_monitors()
     machine = host.machine()
     with tempfile.TemporaryDirectory(prefix="husk-bench-") as folder:
-        contestants = _contestants(tools, str(options.husk), monitors, folder)
+        contestants = make_contestants(tools, str(options.husk), monitors, folder)
         _time_all(timer, contestants, options.runs, progress)
         if not options.no_looks:
             standard = [contestant for contestant in contestants
