@@ -606,6 +606,24 @@ static void a_snapshot_in_the_middle_of_set_up_works(void **state)
     virtio_mmio_close(&mmio);
 }
 
+static void a_snapshot_with_features_not_offered_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct state_writer writer = {0};
+    struct state_reader reader;
+    struct err err = {0};
+
+    mock_start(&f->driver, MOCK_FEATURE(FEATURE_A), SIZE);
+    virtio_mmio_save(&f->driver.mmio, &writer);
+    mock_write32(&f->driver, VIRTIO_MMIO_STATUS, 0);
+    f->echo.device.offered &= ~MOCK_FEATURE(FEATURE_A); /* as another version of us would */
+    reader = (struct state_reader){.data = writer.data, .size = writer.size};
+    assert_int_equal(virtio_mmio_restore(&f->driver.mmio, &reader, &err), -EINVAL);
+    assert_non_null(strstr(err.message, "not of this device"));
+    assert_int_equal(mock_status(&f->driver), 0);
+    state_writer_free(&writer);
+}
+
 /* Any one damaged byte: refused, or a device that works by the rules; never a crash. */
 static void damaged_snapshots_are_survived(void **state)
 {
@@ -657,6 +675,7 @@ int main(void)
         TEST(config_writes_reach_the_device_clipped),
         TEST(a_snapshot_goes_on_where_it_was),
         TEST(a_snapshot_in_the_middle_of_set_up_works),
+        TEST(a_snapshot_with_features_not_offered_is_refused),
         TEST(damaged_snapshots_are_survived),
     };
 
