@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guest tests share: running husk on a payload, and seeing that it leaves nothing behind.
 
-ctest sets HUSK (the program) and HUSK_PAYLOADS (the folder of payloads).
+ctest sets HUSK (the program), HUSK_PAYLOADS (the folder of payloads), and what kind of build it is.
 """
 import os
 import select
@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HUSK = os.environ.get("HUSK", "husk")
 PAYLOADS = os.environ.get("HUSK_PAYLOADS", ".")
+SANITIZED = bool(os.environ.get("HUSK_SANITIZED"))
+RELEASE = os.environ.get("HUSK_BUILD_TYPE") == "Release" and not SANITIZED
 SKIPPED = 77
 TIMEOUT = 60
 
@@ -115,6 +118,14 @@ class GuestTest(unittest.TestCase):
                 self.fail(f"ended before {wanted!r} came: {seen!r}")
             seen += piece
         return seen
+
+    def wait_for(self, condition):
+        """Looks again and again, for TIMEOUT seconds at most."""
+        begun = time.monotonic()
+        while not condition():
+            if time.monotonic() - begun > TIMEOUT:
+                self.fail("did not become so")
+            time.sleep(0.001)
 
     def assert_one_line(self, result, status, *words):
         """A failure as users are to see it: the status, and one line that says what and where."""
