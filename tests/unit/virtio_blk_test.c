@@ -209,8 +209,12 @@ static void framing_is_the_drivers_choice(void **state)
     const struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_OUT, .sector = 4};
     uint8_t *bytes = mock_at(&f->guest, out, 16 + 1024);
     const struct mock_descriptor write[] = {
-        {out, 3, 0, 0},       {out + 3, 9, 0, 0},        {out + 12, 4 + 100, 0, 0},
-        {out + 116, 1, 0, 0}, {out + 117, 16 + 1024 - 117, 0, 0}, {STATUS, 1, VRING_DESC_F_WRITE, 0},
+        {out, 3, 0, 0},
+        {out + 3, 9, 0, 0},
+        {out + 12, 4 + 100, 0, 0},
+        {out + 116, 1, 0, 0},
+        {out + 117, 16 + 1024 - 117, 0, 0},
+        {STATUS, 1, VRING_DESC_F_WRITE, 0},
     };
     const struct mock_descriptor read[] = {
         {HEADER, 1, 0, 0},
