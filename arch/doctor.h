@@ -50,10 +50,10 @@ enum arch_probe_stage {
 };
 
 struct arch_probe {
+    const char *name; /* what is probed: "XSAVE, XRSTOR" */
+    const char *code; /* its first instruction, within the payload */
     enum arch_probe_stage stage;
-    const char *name;   /* what is probed: "XSAVE, XRSTOR" */
-    const char *code;   /* its first instruction, within the payload */
-    bool rings;         /* passed only if the doorbell's ioeventfd was signalled too */
+    bool rings;       /* passed only if the doorbell's ioeventfd was signalled too */
 };
 
 /* All probes, those of ARCH_PROBE_MACHINE first. */

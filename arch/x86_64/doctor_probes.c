@@ -52,7 +52,7 @@ extern const char doctor_payload_start[], doctor_payload_end[];
 PROBES(DECLARE)
 
 #define LIST(stage, symbol, rings, name)                                                          \
-    {ARCH_PROBE_##stage, name, doctor_probe_##symbol, rings},
+    {name, doctor_probe_##symbol, ARCH_PROBE_##stage, rings},
 
 const struct arch_probe *arch_probes(unsigned *count)
 {
