@@ -175,6 +175,18 @@ static void publish_size(struct virtio_console *self)
     virtio_device_set_config(&self->device, &config, sizeof config);
 }
 
+/*
+ * Linux looks at the size only when told that it has changed (virtio_console.c, config_work_handler):
+ * a size that was set before the driver came is announced once it is here.
+ */
+static void activate(struct virtio_device *device)
+{
+    struct virtio_console *self = (struct virtio_console *)device;
+
+    if (self->columns > 0 || self->rows > 0)
+        publish_size(self);
+}
+
 /* The guest keeps the size that it knew until the host resizes the console again. */
 static int restore(struct virtio_device *device, struct state_reader *reader, struct err *err)
 {
@@ -205,6 +217,7 @@ static const struct virtio_device_ops ops = {
     .name = "console",
     .device_id = VIRTIO_ID_CONSOLE,
     .queue_count = QUEUE_COUNT,
+    .activate = activate,
     .notify = notify,
     .write_config = write_config,
     .reset = reset,
