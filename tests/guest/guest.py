@@ -69,11 +69,14 @@ class GuestTest(unittest.TestCase):
         return self.path(name)
 
     def start(self, *arguments, **how):
+        return self.start_program(HUSK, *arguments, **how)
+
+    def start_program(self, *command, **how):
         how.setdefault("stdin", subprocess.DEVNULL)
         how.setdefault("stdout", subprocess.PIPE)
         how.setdefault("stderr", subprocess.PIPE)
         how.setdefault("start_new_session", True)
-        process = subprocess.Popen([HUSK, *map(str, arguments)], **how)
+        process = subprocess.Popen([*map(str, command)], **how)
         self.addCleanup(self.end, process)
         return process
 
@@ -99,6 +102,11 @@ class GuestTest(unittest.TestCase):
         if text is not None:
             how["stdin"] = subprocess.PIPE
         return self.finish(self.start(*arguments, **how), text)
+
+    def husk_where(self, script, *arguments):
+        """Runs husk in a mount namespace of its own, after `script`. Needs root."""
+        return self.finish(self.start_program("unshare", "-m", "sh", "-ec", f'{script}\nexec "$@"',
+                                              "sh", HUSK, *arguments))
 
     def run_payload(self, name, word, *options, **how):
         """husk run on a payload with `word` as its whole command line."""

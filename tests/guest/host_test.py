@@ -2,7 +2,6 @@
 """Hosts that cannot: something else at /dev/kvm in a mount namespace, or a KVM that misbehaves."""
 import json
 import os
-import subprocess
 import unittest
 
 import guest
@@ -12,15 +11,6 @@ FAKE_KVM = os.environ.get("HUSK_FAKE_KVM")
 
 @unittest.skipUnless(os.geteuid() == 0, "must be root to make a mount namespace")
 class Host(guest.GuestTest):
-    def husk_where(self, script, *arguments):
-        """Runs husk in a mount namespace of its own, after `script`."""
-        process = subprocess.Popen(
-            ["unshare", "-m", "sh", "-ec", f'{script}\nexec "$@"', "sh", guest.HUSK, *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True)
-        self.addCleanup(self.end, process)
-        return self.finish(process)
-
     def cannot(self, script, check, *words):
         """`husk run` gives its one line; `husk doctor` ends with a 'no' at `check`."""
         result = self.husk_where(script, "run", guest.payload("ends"))
@@ -57,7 +47,7 @@ set -- setpriv --reuid 65534 --regid 65534 --clear-groups "$program" "$@"
         self.cannot(f"mount --bind {path} /dev/kvm", "/dev/kvm", "not a KVM device")
 
 
-@unittest.skipUnless(FAKE_KVM, "a sanitizer's build preloads nothing")
+@unittest.skipUnless(FAKE_KVM, "HUSK_FAKE_KVM is not set; a sanitizer's build preloads nothing")
 class FakeKvm(guest.GuestTest):
     """KVM's own ways to fail, which no host shows on demand; see fake_kvm.c."""
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """virtio-mmio as a guest sees it: a disk that keeps what is written, and drivers that cheat."""
+import os
 import signal
+import unittest
 
 import guest
 
@@ -44,6 +46,16 @@ class Disk(guest.GuestTest):
         self.assertIn("ok refused\n", result.out)
         with open(disk, "rb") as file:
             self.assertEqual(file.read(), bytes(range(256)) * (SIZE // 256))
+
+    @unittest.skipUnless(os.geteuid() == 0, "must be root to mount")
+    def test_full_file_system(self):
+        """The guest gets its error, and whoever watches husk gets the reason."""
+        result = self.husk_where(f"""mount -t tmpfs -o size=16k none {self.folder}
+truncate -s {SIZE} {self.folder}/disk""", "run", guest.payload("disk"), "--cmdline", "x",
+                                 "--disk", f"{self.folder}/disk")
+        self.assert_one_line(result, guest.POWER_OFF, "disk", "No space left")
+        self.assertIn("FAILED write\n", result.out)
+        self.assertIn("ok beyond the end\n", result.out)
 
 
 class Abuse(guest.GuestTest):
