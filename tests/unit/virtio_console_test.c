@@ -225,7 +225,10 @@ static void the_window_size_is_told(void **state)
 
     virtio_console_resize(f->device, 80, 25);
     assert_int_equal(mock_read32(&f->driver, VIRTIO_MMIO_CONFIG), 80 | 25 << 16);
-    mock_start(&f->driver, MOCK_FEATURE(VIRTIO_CONSOLE_F_SIZE), SIZE);
+    assert_true(mock_negotiate(&f->driver, MOCK_FEATURE(VIRTIO_CONSOLE_F_SIZE) | MOCK_VERSION_1));
+    mock_queue(&f->driver, INPUT, SIZE);
+    mock_queue(&f->driver, OUTPUT, SIZE);
+    mock_driver_ok(&f->driver);
     assert_true(mock_interrupted(&f->driver, &causes)); /* Linux looks only when it is told */
     assert_int_equal(causes, VIRTIO_MMIO_INT_CONFIG);
     virtio_console_resize(f->device, 132, 50);
