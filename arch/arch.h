@@ -9,6 +9,7 @@
  *     arch_memory_map      which ranges of guest-physical addresses are RAM
  *     arch_host_open       what the host's KVM offers; slow parts run while the VM is created
  *     arch_vm_prepare      before the first memslot
+ *     arch_memory_deferred while part of memory is missing
  *     arch_irqchip_create  after the first memslot, before the first vCPU
  *     arch_vcpu_prepare    identity and features of one vCPU
  *     arch_vcpu_enter      the boot vCPU's registers and tables, as the boot protocol wants
@@ -55,6 +56,13 @@ int arch_host_open(const struct kvm *kvm, struct arch_host **host, struct err *e
 void arch_host_close(struct arch_host *host);
 
 int arch_vm_prepare(const struct vm *vm, struct err *err);
+
+/*
+ * While memory is deferred, an instruction that KVM cannot emulate has to come out of KVM_RUN
+ * before the guest notices, because it may have touched memory that has no memslot yet. Negative
+ * where KVM cannot do that (x86 before Linux 5.18): then no memory may be deferred.
+ */
+int arch_memory_deferred(const struct vm *vm, bool deferred);
 
 /* Creates the in-kernel interrupt controllers. */
 int arch_irqchip_create(const struct vm *vm, struct err *err);

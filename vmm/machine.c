@@ -72,11 +72,29 @@ static int create_devices(struct machine *machine, struct err *err)
     return rc ?: virtio_bus_create(machine, err);
 }
 
-/* Gives the start of memory, up to memory_used at least, its memslot. */
+/* Gives what follows the early memory its memslots. */
+static int add_rest_of_memory(struct machine *machine, struct err *err)
+{
+    uint64_t done = machine->memory_early;
+    int rc = 0;
+
+    for (unsigned i = 0; i < machine->memory.count && rc == 0; i++) {
+        const struct memory_region *region = &machine->memory.regions[i];
+
+        if (done < region->size)
+            rc = vm_add_memslot(&machine->vm, gpa_add(region->base, done), region->size - done,
+                                region->host + done, err);
+        done = 0;
+    }
+    return rc;
+}
+
+/* Gives the start of memory, up to memory_used at least, its memslot; the rest can often wait. */
 static int add_early_memory(struct machine *machine, struct err *err)
 {
     const struct memory_region *first = &machine->memory.regions[0];
     uint64_t early = machine->memory_used;
+    int rc;
 
     if (early < EARLY_MEMORY)
         early = EARLY_MEMORY;
@@ -84,8 +102,12 @@ static int add_early_memory(struct machine *machine, struct err *err)
     if (early > first->size)
         early = first->size;
     machine->memory_early = early;
-    machine->world.memory_deferred = early < memory_size(&machine->memory);
-    return vm_add_memslot(&machine->vm, first->base, early, first->host, err);
+    machine->world.memory_deferred = early < memory_size(&machine->memory) &&
+                                     arch_memory_deferred(&machine->vm, true) == 0;
+    rc = vm_add_memslot(&machine->vm, first->base, early, first->host, err);
+    if (rc == 0 && !machine->world.memory_deferred)
+        rc = add_rest_of_memory(machine, err);
+    return rc;
 }
 
 static int create_irqchip(struct machine *machine, struct err *err)
@@ -216,19 +238,13 @@ static void end_with(struct machine *machine, enum husk_end end, const struct er
 static void add_late_memory(void *argument)
 {
     struct machine *machine = argument;
-    uint64_t done = machine->memory_early;
     struct err err;
 
-    for (unsigned i = 0; i < machine->memory.count; i++) {
-        const struct memory_region *region = &machine->memory.regions[i];
-
-        if (done < region->size && vm_add_memslot(&machine->vm, gpa_add(region->base, done),
-                                                  region->size - done, region->host + done, &err)) {
-            end_with(machine, HUSK_FAILURE, &err);
-            return;
-        }
-        done = 0;
-    }
+    if (!machine->world.memory_deferred)
+        return;
+    if (add_rest_of_memory(machine, &err))
+        end_with(machine, HUSK_FAILURE, &err);
+    arch_memory_deferred(&machine->vm, false);
 }
 
 static void nothing(void *argument)

@@ -107,7 +107,6 @@ void arch_host_close(struct arch_host *host)
 int arch_vm_prepare(const struct vm *vm, struct err *err)
 {
     uint64_t identity_map = LAYOUT_IDENTITY_MAP_PAGE;
-    struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
     int rc;
 
     rc = kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
@@ -116,13 +115,21 @@ int arch_vm_prepare(const struct vm *vm, struct err *err)
     rc = kvm_ioctl(vm->fd, KVM_SET_TSS_ADDR, (void *)(uintptr_t)LAYOUT_TSS);
     if (rc < 0)
         return err_sys(err, rc, "KVM refuses its TSS address");
-    /*
-     * An instruction that KVM cannot emulate comes to us as it is, before the guest is given a
-     * fault: the report names it, and one that touched memory without a memslot can run again.
-     * Linux older than 5.18 does not have this and reports less.
-     */
-    kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
     return 0;
+}
+
+/*
+ * Once all memory is there the capability is given back: an instruction of guest userspace that
+ * KVM cannot emulate then gets #UD, and a process in the guest cannot end the machine.
+ */
+int arch_memory_deferred(const struct vm *vm, bool deferred)
+{
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE,
+        .args = {deferred},
+    };
+
+    return kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
 }
 
 int arch_irqchip_create(const struct vm *vm, struct err *err)
