@@ -42,10 +42,10 @@ RATIOS = [(figure, HUSK, peer)
           for peer in (QEMU_DEFAULT, QEMU_LEANEST, KVMTOOL, FIRECRACKER)]
 
 NOTES = [
-    "Median (p10..p90). userspace: fork to userspace = start + to 1st exit + kernel. start: fork to",
-    "the first guest instruction; to 1st exit: until the guest first needs the monitor (in Husk the",
-    "kernel, in QEMU the firmware); kernel: until userspace; end: until the monitor is gone. Exits",
-    "are counted from start to end; those to the monitor left the host's kernel as well.",
+    "Median (p10..p90). userspace: fork to userspace = start + to 1st exit + kernel. start: fork",
+    "to the first guest instruction; to 1st exit: until the guest first needs the monitor (in Husk",
+    "the kernel, in QEMU the firmware); kernel: until userspace; end: until the monitor is gone.",
+    "Exits are counted from start to end; those to the monitor left the host's kernel as well.",
     f"QEMU's, kvmtool's and Firecracker's kernel arguments are Husk's defaults, {MEMORY} MiB.",
 ]
 

@@ -52,9 +52,9 @@ RATIOS = [
 
 NOTES = [
     f"One vCPU, {DEFAULT_MEMORY} MiB unless named; median (p10..p90). Ratios are of runs that",
-    "followed each other; \"quiet\" is p10 / p10. * outside guest memory; PSS is smaller while other",
-    "programs use the same files. Syscalls until the byte, the dynamic loader's included; libraries",
-    "without the loader. kvmtool enters its payload in real mode, for it knows no PVH.",
+    "followed each other; \"quiet\" is p10 / p10. * outside guest memory; PSS is smaller while",
+    "other programs use the same files. Syscalls until the byte, the dynamic loader's included;",
+    "libraries without the loader. kvmtool enters its payload in real mode, for it knows no PVH.",
 ]
 
 

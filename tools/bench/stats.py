@@ -4,7 +4,7 @@ import statistics
 
 
 def percentile(ordered, percent):
-    """The value below which `percent` of a sorted list lies, between its neighbours in proportion."""
+    """The value below which `percent` of a sorted list lies, interpolated between neighbours."""
     position = (len(ordered) - 1) * percent / 100
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
