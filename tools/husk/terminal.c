@@ -46,14 +46,14 @@ void terminal_leave(struct terminal *terminal)
     terminal->raw = false;
 }
 
-/* What follows a Ctrl-a. True: quit. */
-static bool obey(struct terminal *terminal, char key)
-{
-    const char escape = ESCAPE;
+enum order { ORDER_NONE, ORDER_PASS_ESCAPE, ORDER_QUIT };
 
+/* What the key after a Ctrl-a asks for; help is given here. */
+static enum order order_of(char key)
+{
     switch (key) {
     case 'x':
-        return true;
+        return ORDER_QUIT;
     case 'h':
     case '?':
         if (write(STDERR_FILENO, help, strlen(help)) < 0)
@@ -61,11 +61,32 @@ static bool obey(struct terminal *terminal, char key)
         break;
     case 'a':
     case ESCAPE:
-        if (write(terminal->pipe_in, &escape, 1) < 0)
-            break;
-        break;
+        return ORDER_PASS_ESCAPE;
     default:
         break;
+    }
+    return ORDER_NONE;
+}
+
+/* Splits what was typed into orders and what is the guest's, in its order. True: quit. */
+static bool sort_keys(struct terminal *terminal, const char *typed, size_t count, char *passed,
+                      size_t *kept)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum order order;
+
+        if (!terminal->escaped) {
+            terminal->escaped = typed[i] == ESCAPE;
+            if (!terminal->escaped)
+                passed[(*kept)++] = typed[i];
+            continue;
+        }
+        terminal->escaped = false;
+        order = order_of(typed[i]);
+        if (order == ORDER_QUIT)
+            return true;
+        if (order == ORDER_PASS_ESCAPE)
+            passed[(*kept)++] = ESCAPE;
     }
     return false;
 }
@@ -79,17 +100,8 @@ bool terminal_pump(struct terminal *terminal)
     /* A terminal that hangs up ends the machine, as it would end a shell. */
     if (count <= 0)
         return count == 0 || (errno != EINTR && errno != EAGAIN);
-    for (ssize_t i = 0; i < count; i++) {
-        if (terminal->escaped) {
-            terminal->escaped = false;
-            if (obey(terminal, typed[i]))
-                return true;
-        } else if (typed[i] == ESCAPE) {
-            terminal->escaped = true;
-        } else {
-            passed[kept++] = typed[i];
-        }
-    }
+    if (sort_keys(terminal, typed, (size_t)count, passed, &kept))
+        return true;
     if (kept > 0 && write(terminal->pipe_in, passed, kept) < 0)
         return false; /* the pipe is full: the guest does not read */
     return false;
