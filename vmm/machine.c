@@ -3,10 +3,11 @@
  * Construction, life and teardown of a machine, each as one list that reads from top to bottom.
  *
  * The order of construction is the fastest that KVM allows. A memslot that comes after the
- * interrupt controllers waits for milliseconds, one that comes before does not; and on hosts that
- * shadow page tables a memslot costs time in proportion to its size. So the memory that the guest
- * reads first gets its memslot here, and the rest gets its own on the I/O thread while the guest
- * already runs: the time to the first instruction does not depend on the size of the guest.
+ * interrupt controllers waits for milliseconds, one that comes before does not; on hosts that
+ * shadow page tables a memslot costs time in proportion to its size; and each ioeventfd waits for
+ * all users of the bus. So the memory that the guest reads first gets its memslot here, and the
+ * rest of the work is the I/O thread's, while the guest already runs: the time to the first
+ * instruction depends neither on the size of the guest nor on the number of its devices.
  */
 #include "vmm/machine.h"
 
@@ -115,11 +116,9 @@ static int create_irqchip(struct machine *machine, struct err *err)
     return arch_irqchip_create(&machine->vm, err);
 }
 
-static int connect_devices(struct machine *machine, struct err *err)
+static int connect_board(struct machine *machine, struct err *err)
 {
-    int rc = board_connect(machine, machine->board, err);
-
-    return rc ?: virtio_bus_connect(machine, err);
+    return board_connect(machine, machine->board, err);
 }
 
 static int create_vcpus(struct machine *machine, struct err *err)
@@ -152,7 +151,7 @@ static const struct {
     {board_load, ERR_BLAME_INPUT},
     {add_early_memory, ERR_BLAME_HOST},
     {create_irqchip, ERR_BLAME_HOST},
-    {connect_devices, ERR_BLAME_HOST},
+    {connect_board, ERR_BLAME_HOST},
     {create_vcpus, ERR_BLAME_HOST},
 };
 
@@ -234,17 +233,38 @@ static void end_with(struct machine *machine, enum husk_end end, const struct er
     pthread_mutex_unlock(&machine->lock);
 }
 
-/* What add_early_memory() left, on the I/O thread, before it serves anything. */
-static void add_late_memory(void *argument)
+/* Tells who waits, once no vCPU runs any more. Under the lock. */
+static void announce_end(struct machine *machine)
+{
+    if (machine->vcpus_running > 0)
+        return;
+    timing_mark(&machine->timing, TIMING_STOPPED);
+    eventfd_write(machine->ended_fd, 1);
+}
+
+static int add_late_memory(struct machine *machine, struct err *err)
+{
+    int rc;
+
+    if (!machine->world.memory_deferred)
+        return 0;
+    rc = add_rest_of_memory(machine, err);
+    arch_memory_deferred(&machine->vm, false);
+    return rc;
+}
+
+/*
+ * What the guest's first instructions do not need, on the I/O thread, before it serves anything.
+ * A kick or an interrupt that comes before its connection is not lost: the kick lands in the
+ * device's registers, and KVM looks at an eventfd when it is connected.
+ */
+static void finish(void *argument)
 {
     struct machine *machine = argument;
     struct err err;
 
-    if (!machine->world.memory_deferred)
-        return;
-    if (add_rest_of_memory(machine, &err))
+    if (add_late_memory(machine, &err) || virtio_bus_connect(machine, &err))
         end_with(machine, HUSK_FAILURE, &err);
-    arch_memory_deferred(&machine->vm, false);
 }
 
 static void nothing(void *argument)
@@ -252,7 +272,7 @@ static void nothing(void *argument)
     (void)argument;
 }
 
-/* A call to the loop returns after add_late_memory() has, because the loop's thread begins so. */
+/* A call to the loop returns after finish() has, because the loop's thread begins with it. */
 static void wait_for_memory(void *context)
 {
     struct machine *machine = context;
@@ -260,12 +280,10 @@ static void wait_for_memory(void *context)
     loop_call(&machine->loop, nothing, NULL);
 }
 
-int machine_start(struct machine *machine, struct err *err)
+static int start_vcpus(struct machine *machine, struct err *err)
 {
-    int rc = loop_start(&machine->loop, add_late_memory, machine, err);
+    int rc = 0;
 
-    if (rc)
-        return rc;
     pthread_mutex_lock(&machine->lock);
     machine->started = true;
     for (unsigned i = 0; i < machine->vcpu_count && rc == 0; i++) {
@@ -274,6 +292,24 @@ int machine_start(struct machine *machine, struct err *err)
             machine->vcpus_running++;
     }
     pthread_mutex_unlock(&machine->lock);
+    return rc;
+}
+
+int machine_start(struct machine *machine, struct err *err)
+{
+    int rc;
+
+    if (machine->started)
+        return err_set(err, -EALREADY, "the machine was started before; create another one");
+    rc = loop_start(&machine->loop, finish, machine, err);
+    if (rc == 0)
+        rc = start_vcpus(machine, err);
+    if (rc) { /* a machine that runs in part, or not at all, has ended */
+        end_with(machine, HUSK_FAILURE, err);
+        pthread_mutex_lock(&machine->lock);
+        announce_end(machine);
+        pthread_mutex_unlock(&machine->lock);
+    }
     return rc;
 }
 
@@ -358,10 +394,8 @@ static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_
     end_with(machine, reason, &err);
 
     pthread_mutex_lock(&machine->lock);
-    if (--machine->vcpus_running == 0) {
-        timing_mark(&machine->timing, TIMING_STOPPED);
-        eventfd_write(machine->ended_fd, 1);
-    }
+    machine->vcpus_running--;
+    announce_end(machine);
     pthread_mutex_unlock(&machine->lock);
 }
 
