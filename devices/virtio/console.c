@@ -21,6 +21,9 @@ enum { QUEUE_INPUT, QUEUE_OUTPUT, QUEUE_COUNT };
 
 #define QUEUE_SIZE 64u
 
+/* Output of one turn: a host that takes all of a 4 GiB chain keeps nothing else waiting for it. */
+#define TURN_BYTES ((size_t)1 << 20)
+
 struct virtio_console {
     struct virtio_device device; /* first member: the two convert to each other */
     struct console *console;
@@ -79,8 +82,8 @@ static void input_ready(void *context)
 
 /* --- output: guest to host --- */
 
-/* Writes the rest of the chain; true when all of it is written. */
-static bool write_out(struct virtio_console *self, const struct virtq_chain *chain)
+/* Writes the rest of the chain, up to *room bytes of it; true when all of it is written. */
+static bool write_out(struct virtio_console *self, const struct virtq_chain *chain, size_t *room)
 {
     uint64_t skip = self->output_offset;
 
@@ -93,8 +96,10 @@ static bool write_out(struct virtio_console *self, const struct virtq_chain *cha
             continue;
         }
         left = piece->iov_len - skip;
-        written = console_write(self->console, (const char *)piece->iov_base + skip, left);
+        written = console_write(self->console, (const char *)piece->iov_base + skip,
+                                left < *room ? left : *room);
         self->output_offset += written;
+        *room -= written;
         if (written < left)
             return false;
         skip = 0;
@@ -108,11 +113,14 @@ static void move_output(struct virtio_console *self)
     struct virtio_queue *queue = &self->device.queues[QUEUE_OUTPUT];
     struct virtio_batch batch;
     struct virtq_chain chain;
+    size_t room = TURN_BYTES;
 
     virtio_batch_begin(&batch, queue);
     while (virtio_batch_next(&batch, &chain)) {
-        if (!write_out(self, &chain)) {
-            virtio_batch_undo(&batch); /* output_ready() goes on */
+        if (!write_out(self, &chain, &room)) {
+            virtio_batch_undo(&batch);
+            if (room == 0)
+                virtio_queue_kick(queue); /* the next turn goes on; otherwise output_ready() */
             break;
         }
         virtio_queue_push(queue, chain.head, 0);

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -200,6 +201,24 @@ static void a_slow_reader_holds_the_guest_back(void **state)
     assert_int_equal(taken, 20);
 }
 
+/* Without a reader everything is taken at once, and a turn ends all the same. */
+static void a_long_chain_takes_several_turns(void **state)
+{
+    struct fixture *f = *state;
+
+    signal(SIGPIPE, SIG_IGN);
+    close(f->from_guest);
+    f->from_guest = -1;
+    mock_start(&f->driver, 0, SIZE);
+    mock_add(&f->driver.rings[OUTPUT], &(struct mock_descriptor){BIG, BIG_SIZE, 0, 0}, 1);
+    virtio_queue_kick(&f->device->queues[OUTPUT]);
+    assert_int_equal(mock_turn(&f->guest), 1);
+    assert_int_equal(mock_used_idx(&f->driver.rings[OUTPUT]), 0);
+    mock_settle(&f->guest);
+    assert_int_equal(mock_used_idx(&f->driver.rings[OUTPUT]), 1);
+    assert_int_equal(mock_turn(&f->guest), 0);
+}
+
 static void a_reset_drops_half_written_output(void **state)
 {
     struct fixture *f = *state;
@@ -301,6 +320,7 @@ int main(void)
         TEST(input_waits_for_buffers_without_spinning),
         TEST(the_end_of_input_does_not_spin),
         TEST(a_slow_reader_holds_the_guest_back),
+        TEST(a_long_chain_takes_several_turns),
         TEST(a_reset_drops_half_written_output),
         TEST(the_window_size_is_told),
         TEST(an_emergency_needs_no_driver),
