@@ -32,7 +32,7 @@ void terminal_enter(struct terminal *terminal)
 {
     struct termios raw = terminal->saved;
 
-    if (terminal->fd < 0 || terminal->raw)
+    if (terminal->fd < 0)
         return;
     cfmakeraw(&raw);
     terminal->raw = tcsetattr(terminal->fd, TCSANOW, &raw) == 0;

@@ -27,7 +27,10 @@ struct terminal {
  */
 int terminal_open(struct terminal *terminal, int fd);
 
-/* Raw mode on and off again; both harmless when there is no terminal, or twice. */
+/*
+ * Raw mode on and off again; both harmless when there is no terminal, or twice. Entered twice, it
+ * is set again: while this process was stopped (SIGSTOP), a shell may have changed the modes.
+ */
 void terminal_enter(struct terminal *terminal);
 void terminal_leave(struct terminal *terminal);
 
