@@ -139,9 +139,10 @@ int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err
 
 /* --- boot image and tables --- */
 
+/* O_NONBLOCK: opening a FIFO or a terminal by mistake must not wait; on files it does nothing. */
 static int open_image(const char *what, const char *path, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
     return fd < 0 ? err_sys(err, -errno, "%s \"%s\": cannot open", what, path) : fd;
 }
