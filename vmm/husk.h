@@ -9,7 +9,11 @@
  *
  *     husk_config_init(&config);
  *     config.kernel = "vmlinuz";
- *     if (husk_vm_create(&config, NULL, &vm, &err) || husk_vm_start(vm, &err))
+ *     if (husk_vm_create(&config, NULL, &vm, &err)) {
+ *         fprintf(stderr, "%s\n", err.message);
+ *         return;
+ *     }
+ *     if (husk_vm_start(vm, &err))
  *         fprintf(stderr, "%s\n", err.message);
  *     end = husk_vm_wait(vm, &err);
  *     husk_vm_destroy(vm);
@@ -17,6 +21,9 @@
  * Functions that can fail return 0 or a negative errno and fill a struct husk_err, which may be
  * NULL. The library has no global state, installs no signal handlers, never exits the process and
  * writes to no descriptor that it was not given. Any number of machines can live in a process.
+ *
+ * Its threads block all signals, but KVM unblocks SIGRTMIN while a vCPU runs, which is how one is
+ * stopped. So a SIGRTMIN that is sent to the whole process may be taken, and lost, by a vCPU.
  */
 #ifndef HUSK_H
 #define HUSK_H
@@ -157,7 +164,10 @@ struct husk_vm;
 HUSK_API int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
                             struct husk_vm **vm, struct husk_err *err);
 
-/* Lets the guest run, on threads of the library; returns at once. Once in a machine's life. */
+/*
+ * Lets the guest run, on threads of the library; returns at once. Once in a machine's life. On
+ * error the machine has ended, and husk_vm_wait() says HUSK_FAILURE.
+ */
 HUSK_API int husk_vm_start(struct husk_vm *vm, struct husk_err *err);
 
 /* A descriptor that polls readable once the machine has ended. It stays the machine's. */

@@ -285,7 +285,6 @@ static int start_vcpus(struct machine *machine, struct err *err)
     int rc = 0;
 
     pthread_mutex_lock(&machine->lock);
-    machine->started = true;
     for (unsigned i = 0; i < machine->vcpu_count && rc == 0; i++) {
         rc = vcpu_start(&machine->vcpus[i], err);
         if (rc == 0)
@@ -301,6 +300,7 @@ int machine_start(struct machine *machine, struct err *err)
 
     if (machine->started)
         return err_set(err, -EALREADY, "the machine was started before; create another one");
+    machine->started = true;
     rc = loop_start(&machine->loop, finish, machine, err);
     if (rc == 0)
         rc = start_vcpus(machine, err);

@@ -32,7 +32,6 @@
 
 #define MACHINE_VIRTIO_MAX 17
 
-
 /* A virtio device with its transport and its place on the bus. */
 struct machine_virtio {
     struct virtio_device *device;
@@ -69,8 +68,9 @@ struct machine {
     struct vcpu vcpus[ARCH_VCPUS_MAX];
     unsigned vcpu_count; /* opened */
 
+    bool started; /* the owner's */
+
     pthread_mutex_t lock; /* guards what follows */
-    bool started;
     enum husk_end end;
     struct err failure;   /* HUSK_FAILURE: what happened */
     unsigned vcpus_running;
@@ -84,7 +84,7 @@ struct machine {
 int machine_create(const struct machine_config *config, const struct log *log,
                    struct machine **machine, struct err *err);
 
-/* Lets the guest run. Once in a machine's life. */
+/* Lets the guest run. Once in a machine's life; on error the machine has ended (HUSK_FAILURE). */
 int machine_start(struct machine *machine, struct err *err);
 
 /* Asks the machine to end; returns at once. Any thread. */
