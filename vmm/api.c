@@ -31,7 +31,7 @@ int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
                    struct husk_vm **out, struct husk_err *public_err)
 {
     struct machine_config checked = {0};
-    struct err err = {0};
+    struct err err = {.blame = ERR_BLAME_HOST};
     struct log sink = {0};
     struct husk_vm *vm = calloc(1, sizeof *vm);
     int rc;
@@ -44,9 +44,12 @@ int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
         vm->log = *log;
         sink = (struct log){pass_log_line, &vm->log, (enum log_level)log->level};
     }
+    err.blame = ERR_BLAME_INPUT;
     rc = config_validate(config, &checked, &err);
-    if (rc == 0)
+    if (rc == 0) {
+        err.blame = ERR_BLAME_HOST; /* where no step of the construction says otherwise */
         rc = machine_create(&checked, &sink, &vm->machine, &err);
+    }
     machine_config_free(&checked);
     if (rc) {
         free(vm);
