@@ -69,18 +69,22 @@ static int print_config(const struct husk_config *config)
     return written ? 0 : STATUS_FAILURE;
 }
 
+/*
+ * All by which a person or a limit ends a program, so that the terminal is restored. What our
+ * parent ignores for us (nohup, a shell's background job) stays ignored: a blocked signal would
+ * come through the signalfd in spite of that.
+ */
 static int open_signals(void)
 {
+    static const int served[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT, SIGUSR1, SIGUSR2,
+                                 SIGALRM, SIGXCPU, SIGWINCH, SIGTSTP, SIGCONT};
+    struct sigaction action;
     sigset_t signals;
 
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGQUIT);
-    sigaddset(&signals, SIGWINCH);
-    sigaddset(&signals, SIGTSTP);
-    sigaddset(&signals, SIGCONT);
+    for (size_t i = 0; i < sizeof served / sizeof served[0]; i++)
+        if (sigaction(served[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&signals, served[i]);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error to be reported, not a death */
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);

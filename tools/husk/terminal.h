@@ -9,6 +9,7 @@
 #ifndef HUSK_TOOLS_TERMINAL_H
 #define HUSK_TOOLS_TERMINAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <termios.h>
 
@@ -16,7 +17,7 @@ struct terminal {
     int fd;              /* the terminal; -1: input is not one, or not ours to read */
     int pipe_out;        /* the guest's end */
     int pipe_in;
-    bool raw;
+    atomic_bool raw;     /* read by every thread that logs */
     bool escaped;        /* the last byte was Ctrl-a */
     struct termios saved;
 };
