@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define FETCH_STACK_SIZE (64u * 1024)
+#define FETCH_STACK_SIZE ((size_t)64 * 1024)
 
 #define REQUIRED(name) {name, #name, NULL}
 #define USEFUL(name, use) {name, #name, use}

@@ -176,7 +176,7 @@ static void set_registers(const struct machine *machine)
         .limit = 0xffffffff, .selector = 0x10, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
     const struct kvm_regs registers = {
         .rip = machine->entry, .rbx = START_INFO_ADDRESS, .rflags = 2};
-    struct kvm_sregs special;
+    struct kvm_sregs special = {0};
 
     IOCTL(machine->vcpu, KVM_GET_SREGS, &special);
     special.ds = special.es = special.fs = special.gs = special.ss = data;
