@@ -4,6 +4,9 @@
 #include "support/failure.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define PAGE 4096ull
 
@@ -154,6 +157,23 @@ static void maps_more_than_one_huge_page(void **state)
     memory_destroy(&memory);
 }
 
+static void a_forked_child_does_not_have_it(void **state)
+{
+    struct guest_memory memory = two_regions();
+    void *bytes = memory_at(&memory, gpa(0), PAGE);
+    unsigned char resident;
+    int status;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0)
+        _exit(mincore(bytes, PAGE, &resident) < 0 && errno == ENOMEM ? 0 : 1);
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    memory_destroy(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +185,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_maps),
         cmocka_unit_test(unmaps_what_it_had_when_the_host_refuses),
         cmocka_unit_test(maps_more_than_one_huge_page),
+        cmocka_unit_test(a_forked_child_does_not_have_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,7 +54,7 @@ static uint8_t *map_aligned(uint64_t size)
  * of a guest costs nothing until the guest uses it. Huge pages make both levels of page table
  * short; but not at address 0, where boot tables touch a few small pages and clearing 2 MiB for
  * them would be most of the time of a small payload's start. A guest's memory stays out of core
- * dumps: it is large, and not ours to show.
+ * dumps and of children that the process forks: it is large, and not ours to show.
  */
 static uint8_t *map_region(struct gpa base, uint64_t size)
 {
@@ -67,6 +67,7 @@ static uint8_t *map_region(struct gpa base, uint64_t size)
         madvise(host, small, MADV_NOHUGEPAGE);
     madvise(host + small, size - small, MADV_HUGEPAGE);
     madvise(host, size, MADV_DONTDUMP);
+    madvise(host, size, MADV_DONTFORK);
     return host;
 }
 
