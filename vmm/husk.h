@@ -107,6 +107,7 @@ struct husk_config {
     uint32_t disk_count;
 
     enum husk_console console;
+    /* Duplicated by husk_vm_create(), so the caller may close them once that has returned. */
     int console_in_fd;  /* what the guest reads; -1: nothing (default) */
     int console_out_fd; /* where the guest's output goes; -1: nowhere (default) */
 

@@ -161,7 +161,9 @@ static int build(struct machine *machine, struct err *err)
         int rc = construction[i].step(machine, err);
 
         if (rc) {
-            err->blame = construction[i].blame;
+            bool limit = rc == -EMFILE || rc == -ENFILE; /* of descriptors; any step opens some */
+
+            err->blame = limit ? ERR_BLAME_HOST : construction[i].blame;
             return rc;
         }
     }
