@@ -107,18 +107,20 @@ const char *config_nearest(const char *typed, const char *const *words, size_t c
  */
 static char *take_part(struct husk_config *config, const char **option)
 {
-    const char *from = *option;
-    char *part = config_own_string(config, from, strlen(from));
-    char *to = part;
+    const char *from = *option, *end = from;
+    char *part, *to;
 
+    while (*end && (*end != ',' || end[1] == ','))
+        end += *end == ',' ? 2 : 1;
+    part = to = config_own_string(config, from, (size_t)(end - from));
     if (!part)
         return NULL;
-    while (*from && (*from != ',' || from[1] == ',')) {
+    while (from < end) {
         from += *from == ',';
         *to++ = *from++;
     }
     *to = '\0';
-    *option = *from ? from + 1 : NULL;
+    *option = *end ? end + 1 : NULL;
     return part;
 }
 
