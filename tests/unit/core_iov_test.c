@@ -40,7 +40,7 @@ static void reads_every_part(void **state)
             char to[13] = "............";
 
             assert_int_equal(iov_read(list.iov, 4, offset, to, size), expected);
-            assert_memory_equal(to, "abcdefghi" + (offset < 9 ? offset : 9), expected);
+            assert_memory_equal(to, &"abcdefghi"[offset < 9 ? offset : 9], expected);
             for (size_t i = expected; i < 12; i++)
                 assert_int_equal(to[i], '.');
         }
