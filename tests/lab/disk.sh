@@ -28,7 +28,7 @@ test_parallel() {
     head -c 2M /dev/urandom > source.img
     truncate -s 16M target.img
     micro_run 'write() {
-    dd if=/dev/vda of=/dev/vdb bs="$2" seek=$(($1 * 2097152 / $2)) conv=notrunc,fsync $3 ||
+    dd if=/dev/vda of=/dev/vdb bs="$2" seek=$(($1 * 2097152 / $2)) conv=notrunc,fsync ${3:-} ||
         echo "writer $1 failed"
 }
 write 0 4096 oflag=direct & write 1 524288 oflag=direct &
