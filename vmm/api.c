@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public API over struct machine: nothing here but translation. */
-#include "devices/virtio/console.h"
 #include "vmm/config.h"
 #include "vmm/husk.h"
 #include "vmm/machine.h"
@@ -76,10 +75,8 @@ enum husk_end husk_vm_wait(struct husk_vm *vm, struct husk_err *public_err)
     struct err failure = {0};
     enum husk_end end = machine_wait(vm->machine, &failure);
 
-    if (end == HUSK_FAILURE) {
-        failure.blame = ERR_BLAME_SELF;
+    if (end == HUSK_FAILURE)
         public_err_pass(public_err, &failure);
-    }
     return end;
 }
 
@@ -93,25 +90,9 @@ void husk_vm_stop(struct husk_vm *vm)
     machine_stop(vm->machine, HUSK_REQUEST);
 }
 
-struct resize {
-    struct virtio_device *console;
-    uint16_t columns;
-    uint16_t rows;
-};
-
-static void resize(void *argument)
-{
-    const struct resize *request = argument;
-
-    virtio_console_resize(request->console, request->columns, request->rows);
-}
-
 void husk_vm_resize_console(struct husk_vm *vm, uint16_t columns, uint16_t rows)
 {
-    struct resize request = {vm->machine->virtio_console, columns, rows};
-
-    if (request.console)
-        loop_call(&vm->machine->loop, resize, &request);
+    machine_resize_console(vm->machine, columns, rows);
 }
 
 void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing)

@@ -67,19 +67,19 @@ static int add_uart(struct machine *machine, struct board *board, struct err *er
         return rc;
     uart16550_init(&board->uart, &machine->console, &board->uart_irq);
     board->has_uart = true;
-    return bus_add(&machine->pio, LAYOUT_SERIAL_PORT, LAYOUT_SERIAL_PORTS, &uart16550_ops,
+    return bus_add(&machine->pio, LAYOUT_SERIAL_PORT, UART16550_SIZE, &uart16550_ops,
                    &board->uart, err);
 }
 
 static int add_ports(struct machine *machine, struct board *board, struct err *err)
 {
     const struct bus_range ports[] = {
-        {LAYOUT_I8042_DATA_PORT, 1, &i8042_data_ops, &board->i8042},
-        {LAYOUT_I8042_COMMAND_PORT, 1, &i8042_command_ops, &board->i8042},
-        {LAYOUT_RTC_PORT, LAYOUT_RTC_PORTS, &rtc_cmos_ops, &board->rtc},
-        {LAYOUT_PVPANIC_PORT, 1, &pvpanic_ops, &board->pvpanic},
-        {LAYOUT_TIMING_PORT, 1, &timing_port_ops, &board->timing_port},
-        {LAYOUT_POWER_PORT, LAYOUT_POWER_PORTS, &acpi_power_ops, &board->power},
+        {LAYOUT_I8042_DATA_PORT, I8042_PORT_SIZE, &i8042_data_ops, &board->i8042},
+        {LAYOUT_I8042_COMMAND_PORT, I8042_PORT_SIZE, &i8042_command_ops, &board->i8042},
+        {LAYOUT_RTC_PORT, RTC_CMOS_SIZE, &rtc_cmos_ops, &board->rtc},
+        {LAYOUT_PVPANIC_PORT, PVPANIC_SIZE, &pvpanic_ops, &board->pvpanic},
+        {LAYOUT_TIMING_PORT, TIMING_PORT_SIZE, &timing_port_ops, &board->timing_port},
+        {LAYOUT_POWER_PORT, ACPI_POWER_SIZE, &acpi_power_ops, &board->power},
     };
     int rc = 0;
 

@@ -20,16 +20,19 @@ struct owned {
     struct husk_disk disks[HUSK_DISKS_MAX];
 };
 
-void husk_config_init(struct husk_config *config)
+void husk_config_init_size(struct husk_config *config, size_t size)
 {
-    *config = (struct husk_config){
-        .size = sizeof *config,
+    const struct husk_config defaults = {
+        .size = (uint32_t)size,
         .cpus = 1,
         .memory = 256ull << 20,
         .console = HUSK_CONSOLE_SERIAL,
         .console_in_fd = -1,
         .console_out_fd = -1,
     };
+
+    memset(config, 0, size);
+    memcpy(config, &defaults, size < sizeof defaults ? size : sizeof defaults);
 }
 
 void husk_config_release(struct husk_config *config)

@@ -115,7 +115,13 @@ struct husk_config {
 };
 
 /* Defaults. */
-HUSK_API void husk_config_init(struct husk_config *config);
+HUSK_API void husk_config_init_size(struct husk_config *config, size_t size);
+
+/* The caller's own size, so that a newer library writes no more than the caller has. */
+static inline void husk_config_init(struct husk_config *config)
+{
+    husk_config_init_size(config, sizeof *config);
+}
 
 /* Frees what loaders have allocated for it; the config can be initialised again. */
 HUSK_API void husk_config_release(struct husk_config *config);

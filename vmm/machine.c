@@ -191,7 +191,9 @@ static struct machine *allocate(const struct log *log)
         .ended = vcpu_ended,
         .context = machine,
     };
+    machine->resize.fd = -1;
     pthread_mutex_init(&machine->lock, NULL);
+    pthread_cond_init(&machine->memory_came, NULL);
     machine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return machine;
 }
@@ -244,15 +246,30 @@ static void announce_end(struct machine *machine)
     eventfd_write(machine->ended_fd, 1);
 }
 
-static int add_late_memory(struct machine *machine, struct err *err)
+/* vCPUs that wait go on even if it failed: the machine has ended then. */
+static void complete_memory(struct machine *machine)
 {
-    int rc;
+    struct err err = {.blame = ERR_BLAME_HOST};
 
     if (!machine->world.memory_deferred)
-        return 0;
-    rc = add_rest_of_memory(machine, err);
+        return;
+    if (add_rest_of_memory(machine, &err))
+        end_with(machine, HUSK_FAILURE, &err);
     arch_memory_deferred(&machine->vm, false);
-    return rc;
+    pthread_mutex_lock(&machine->lock);
+    machine->memory_complete = true;
+    pthread_cond_broadcast(&machine->memory_came);
+    pthread_mutex_unlock(&machine->lock);
+}
+
+static void wait_for_memory(void *context)
+{
+    struct machine *machine = context;
+
+    pthread_mutex_lock(&machine->lock);
+    while (!machine->memory_complete)
+        pthread_cond_wait(&machine->memory_came, &machine->lock);
+    pthread_mutex_unlock(&machine->lock);
 }
 
 /*
@@ -263,23 +280,11 @@ static int add_late_memory(struct machine *machine, struct err *err)
 static void finish(void *argument)
 {
     struct machine *machine = argument;
-    struct err err;
+    struct err err = {.blame = ERR_BLAME_HOST};
 
-    if (add_late_memory(machine, &err) || virtio_bus_connect(machine, &err))
+    complete_memory(machine);
+    if (virtio_bus_connect(machine, &err))
         end_with(machine, HUSK_FAILURE, &err);
-}
-
-static void nothing(void *argument)
-{
-    (void)argument;
-}
-
-/* A call to the loop returns after finish() has, because the loop's thread begins with it. */
-static void wait_for_memory(void *context)
-{
-    struct machine *machine = context;
-
-    loop_call(&machine->loop, nothing, NULL);
 }
 
 static int start_vcpus(struct machine *machine, struct err *err)
@@ -388,7 +393,7 @@ static void describe(struct machine *machine, unsigned index)
 static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code)
 {
     struct machine *machine = context;
-    struct err err = {0};
+    struct err err = {.blame = ERR_BLAME_SELF};
     enum husk_end reason = explain(end, code, index, &err);
 
     if (reason == HUSK_FAILURE || reason == HUSK_TRIPLE_FAULT)
@@ -399,6 +404,13 @@ static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_
     machine->vcpus_running--;
     announce_end(machine);
     pthread_mutex_unlock(&machine->lock);
+}
+
+void machine_resize_console(struct machine *machine, uint16_t columns, uint16_t rows)
+{
+    atomic_store(&machine->console_size, (uint32_t)columns << 16 | rows);
+    if (machine->resize.fd >= 0)
+        eventfd_write(machine->resize.fd, 1);
 }
 
 enum husk_end machine_wait(struct machine *machine, struct err *failure)
@@ -440,6 +452,7 @@ void machine_destroy(struct machine *machine)
     kvm_close(&machine->kvm);
     if (machine->ended_fd >= 0)
         close(machine->ended_fd);
+    pthread_cond_destroy(&machine->memory_came);
     pthread_mutex_destroy(&machine->lock);
     machine_config_free(&machine->config);
     free(machine);

@@ -28,6 +28,7 @@
 #include "vmm/husk.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define MACHINE_VIRTIO_MAX 17
@@ -63,6 +64,8 @@ struct machine {
     struct machine_virtio virtio[MACHINE_VIRTIO_MAX]; /* in the order of their windows */
     unsigned virtio_count;
     struct virtio_device *virtio_console; /* one of the above, or NULL */
+    struct loop_source resize;            /* eventfd: console_size has changed; fd -1: no console */
+    _Atomic uint32_t console_size;        /* columns in the upper half, rows in the lower */
 
     struct vcpu_world world;
     struct vcpu vcpus[ARCH_VCPUS_MAX];
@@ -71,6 +74,8 @@ struct machine {
     bool started; /* the owner's */
 
     pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t memory_came;
+    bool memory_complete; /* all of it has memslots */
     enum husk_end end;
     struct err failure;   /* HUSK_FAILURE: what happened */
     unsigned vcpus_running;
@@ -89,6 +94,9 @@ int machine_start(struct machine *machine, struct err *err);
 
 /* Asks the machine to end; returns at once. Any thread. */
 void machine_stop(struct machine *machine, enum husk_end end);
+
+/* Tells a virtio console's guest the terminal's size. Any thread; returns at once. */
+void machine_resize_console(struct machine *machine, uint16_t columns, uint16_t rows);
 
 /* Waits for the end and returns why; *failure (may be NULL) is filled for HUSK_FAILURE. */
 enum husk_end machine_wait(struct machine *machine, struct err *failure);

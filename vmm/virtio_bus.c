@@ -7,6 +7,10 @@
 #include "vmm/board.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static struct virtio_environment environment(struct machine *machine)
 {
@@ -50,6 +54,28 @@ static int add_disk(struct machine *machine, unsigned index, struct err *err)
     return rc ?: attach(machine, device, err);
 }
 
+static void resize_console(struct loop_source *source, uint32_t events)
+{
+    struct machine *machine =
+        (struct machine *)((char *)source - offsetof(struct machine, resize));
+    uint32_t size = atomic_load(&machine->console_size);
+    eventfd_t count;
+
+    (void)events;
+    eventfd_read(source->fd, &count);
+    virtio_console_resize(machine->virtio_console, (uint16_t)(size >> 16), (uint16_t)size);
+}
+
+static int watch_resizes(struct machine *machine, struct err *err)
+{
+    int rc;
+
+    machine->resize.ready = resize_console;
+    machine->resize.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = machine->resize.fd < 0 ? -errno : loop_watch(&machine->loop, &machine->resize, EPOLLIN);
+    return rc ? err_sys(err, rc, "cannot watch the size of the console") : 0;
+}
+
 static int add_console(struct machine *machine, struct err *err)
 {
     const struct virtio_environment env = environment(machine);
@@ -60,8 +86,10 @@ static int add_console(struct machine *machine, struct err *err)
         return 0;
     rc = virtio_console_create(&device, &env, &machine->console, err);
     if (rc == 0)
+        rc = attach(machine, device, err);
+    if (rc == 0)
         machine->virtio_console = device;
-    return rc ?: attach(machine, device, err);
+    return rc ?: watch_resizes(machine, err);
 }
 
 static int add_rng(struct machine *machine, struct err *err)
@@ -115,6 +143,8 @@ void virtio_bus_destroy(struct machine *machine)
         virtio_mmio_close(&virtio->transport);
         virtio_device_destroy(virtio->device);
     }
+    if (machine->resize.fd >= 0)
+        close(machine->resize.fd);
     for (unsigned i = 0; i < MACHINE_VIRTIO_MAX; i++)
         disk_close(machine->disks[i]);
 }

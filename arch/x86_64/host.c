@@ -2,9 +2,9 @@
 #include "arch/x86_64/host.h"
 #include "arch/arch.h"
 #include "arch/x86_64/layout.h"
+#include "core/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #define FETCH_STACK_SIZE ((size_t)64 * 1024)
@@ -56,15 +56,7 @@ static void *fetch(void *argument)
 /* Without a thread the fetch still works, only later: when the first vCPU asks for it. */
 static void start_fetch(struct arch_host *host)
 {
-    pthread_attr_t attributes;
-    sigset_t all;
-
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, FETCH_STACK_SIZE);
-    pthread_attr_setsigmask_np(&attributes, &all);
-    host->thread_running = pthread_create(&host->thread, &attributes, fetch, host) == 0;
-    pthread_attr_destroy(&attributes);
+    host->thread_running = thread_start(&host->thread, FETCH_STACK_SIZE, fetch, host) == 0;
     if (!host->thread_running)
         fetch(host);
 }

@@ -16,7 +16,6 @@
  *                    | the RAM below the hole                     |
  *        0xc000_0000 +--- hole for devices (3 GiB to 4 GiB) ------+
  *        0xd000_0000 | virtio-mmio windows, one page each         |
- *        0xe000_0000 | PCI ECAM (256 MiB)                         |
  *        0xfec0_0000 | I/O APIC                                   |
  *        0xfee0_0000 | local APIC                                 |
  *        0xfffb_c000 | KVM's identity-map page, then its TSS      |
@@ -51,7 +50,6 @@
 #define LAYOUT_VIRTIO_MMIO 0xd0000000ull
 #define LAYOUT_VIRTIO_MMIO_STRIDE 0x1000ull
 #define LAYOUT_VIRTIO_MMIO_SIZE 0x200ull
-#define LAYOUT_ECAM 0xe0000000ull
 #define LAYOUT_IOAPIC 0xfec00000ull
 #define LAYOUT_LAPIC 0xfee00000ull
 #define LAYOUT_IDENTITY_MAP_PAGE 0xfffbc000ull
@@ -62,18 +60,14 @@
 #define LAYOUT_VIRTIO_GSI_FIRST 5u
 #define LAYOUT_GSI_COUNT 24u
 #define LAYOUT_RTC_GSI 8u
-#define LAYOUT_SCI_GSI 9u
 
 #define LAYOUT_I8042_DATA_PORT 0x60u
 #define LAYOUT_I8042_COMMAND_PORT 0x64u
 #define LAYOUT_RTC_PORT 0x70u
-#define LAYOUT_RTC_PORTS 2u
 #define LAYOUT_SERIAL_PORT 0x3f8u
-#define LAYOUT_SERIAL_PORTS 8u
 #define LAYOUT_PVPANIC_PORT 0x505u
 #define LAYOUT_TIMING_PORT 0x5f0u
 #define LAYOUT_POWER_PORT 0x600u
-#define LAYOUT_POWER_PORTS 3u
 #define LAYOUT_SLEEP_CONTROL_PORT LAYOUT_POWER_PORT
 #define LAYOUT_SLEEP_STATUS_PORT (LAYOUT_POWER_PORT + 1)
 #define LAYOUT_RESET_PORT (LAYOUT_POWER_PORT + 2)

@@ -13,13 +13,11 @@
 #define EFER_LMA (1ull << 10)
 #define RFLAGS_RESERVED 0x2ull
 
-#define MSR_IA32_TSC 0x10u
 #define MSR_IA32_MISC_ENABLE 0x1a0u
 #define MSR_MISC_ENABLE_FAST_STRING 1ull
 #define MSR_MTRR_DEFAULT_TYPE 0x2ffu
 #define MTRR_ENABLE (1ull << 11)
 #define MTRR_WRITE_BACK 6ull
-#define MSR_IA32_TSC_DEADLINE 0x6e0u
 
 #define PAGE_PRESENT (1ull << 0)
 #define PAGE_WRITABLE (1ull << 1)

@@ -23,6 +23,8 @@
 #define SEGMENTS_MAX (QUEUE_SIZE - 2) /* a chain also holds header and status */
 
 /* One request may keep the host's disk busy for a moment, not for minutes. */
+#define SEGMENT_SIZE_MAX (UINT32_C(256) << 10)
+#define TRANSFER_SIZE_MAX ((uint64_t)SEGMENTS_MAX * SEGMENT_SIZE_MAX)
 #define DISCARD_RANGES_MAX 16u
 #define DISCARD_SECTORS_MAX (UINT32_C(4) << (30 - 9))
 #define ZEROES_RANGES_MAX 1u
@@ -172,7 +174,8 @@ static void transfer(struct blk_request *request, enum disk_operation operation,
         count = iov_slice(virtq_readable(chain), chain->readable_count, HEADER_SIZE, size,
                           request->data, VIRTQ_SIZE_MAX);
     }
-    if (size % DISK_SECTOR != 0 || !in_range(request->blk, sector, size / DISK_SECTOR)) {
+    if (size % DISK_SECTOR != 0 || size > TRANSFER_SIZE_MAX ||
+        !in_range(request->blk, sector, size / DISK_SECTOR)) {
         answer(request, VIRTIO_BLK_S_IOERR);
         return;
     }
@@ -400,8 +403,8 @@ static const struct virtio_device_ops ops = {
 
 static uint64_t features(const struct disk *disk)
 {
-    uint64_t bits = UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX | UINT64_C(1) << VIRTIO_BLK_F_BLK_SIZE |
-                    UINT64_C(1) << VIRTIO_BLK_F_FLUSH;
+    uint64_t bits = UINT64_C(1) << VIRTIO_BLK_F_SIZE_MAX | UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX |
+                    UINT64_C(1) << VIRTIO_BLK_F_BLK_SIZE | UINT64_C(1) << VIRTIO_BLK_F_FLUSH;
 
     if (disk_read_only(disk))
         bits |= UINT64_C(1) << VIRTIO_BLK_F_RO;
@@ -415,6 +418,7 @@ static void publish_config(struct virtio_blk *blk)
     uint32_t block_size = disk_block_size(blk->disk);
     struct virtio_blk_config config = {
         .capacity = htole64(blk->capacity),
+        .size_max = htole32(SEGMENT_SIZE_MAX),
         .seg_max = htole32(SEGMENTS_MAX),
         .blk_size = htole32(block_size),
         .max_discard_sectors = htole32(DISCARD_SECTORS_MAX),

@@ -539,6 +539,37 @@ static void limits_hold_on_big_disks(void **state)
                      VIRTIO_BLK_S_OK);
 }
 
+/* As many segments as a chain holds, all over the same memory; the first of `first` bytes. */
+static uint8_t longest_read(struct fixture *f, const struct virtio_blk_config *config,
+                            uint32_t first)
+{
+    struct mock_descriptor buffers[256] = {{HEADER, 16, 0, 0}};
+    unsigned count = 1;
+
+    put_header(f, VIRTIO_BLK_T_IN, 0);
+    while (count <= config->seg_max) {
+        uint32_t size = count == 1 ? first : config->size_max;
+
+        buffers[count++] = (struct mock_descriptor){DATA, size, VRING_DESC_F_WRITE, 0};
+    }
+    buffers[count++] = (struct mock_descriptor){STATUS, 1, VRING_DESC_F_WRITE, 0};
+    return run(f, buffers, count, NULL);
+}
+
+static void no_transfer_is_longer_than_was_offered(void **state)
+{
+    struct fixture *f = *state;
+    struct virtio_blk_config config;
+
+    close_device(f);
+    scratch_file(&f->scratch, "big", 1ull << 30);
+    open_device(f, false);
+    virtio_device_read_config(f->device, 0, &config, sizeof config);
+    mock_start(&f->driver, ALL_FEATURES, 256);
+    assert_int_equal(longest_read(f, &config, config.size_max), VIRTIO_BLK_S_OK);
+    assert_int_equal(longest_read(f, &config, config.size_max + 512), VIRTIO_BLK_S_IOERR);
+}
+
 /* --- trouble --- */
 
 static void a_failing_host_is_an_error_and_one_line(void **state)
@@ -640,6 +671,7 @@ int main(void)
         TEST(write_zeroes_writes_zeroes),
         TEST(bad_ranges_change_nothing),
         TEST(limits_hold_on_big_disks),
+        TEST(no_transfer_is_longer_than_was_offered),
         TEST(a_failing_host_is_an_error_and_one_line),
         TEST(the_device_works_again_after_any_reset),
         TEST(a_snapshot_belongs_to_its_disk),

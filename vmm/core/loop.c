@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/loop.h"
 
+#include "core/thread.h"
+
 #include <errno.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -143,23 +144,16 @@ static void *serve(void *argument)
 
 int loop_start(struct loop *loop, void (*first)(void *argument), void *argument, struct err *err)
 {
-    pthread_attr_t attributes;
-    sigset_t all;
     int rc;
 
     loop->first = first;
     loop->first_argument = argument;
     loop->stopping = false;
     loop->running = true; /* before the thread is: calls wait for it from now on */
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, LOOP_STACK_SIZE);
-    pthread_attr_setsigmask_np(&attributes, &all);
-    rc = pthread_create(&loop->thread, &attributes, serve, loop);
-    pthread_attr_destroy(&attributes);
+    rc = thread_start(&loop->thread, LOOP_STACK_SIZE, serve, loop);
     if (rc) {
         loop->running = false;
-        return err_sys(err, -rc, "cannot start the I/O thread");
+        return err_sys(err, rc, "cannot start the I/O thread");
     }
     return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/vcpu.h"
 
+#include "core/thread.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,7 +76,6 @@ static void port_io(struct vcpu *vcpu)
     struct kvm_run *run = vcpu->run;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
-    vcpu->exits.pio++;
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
         if (run->io.direction == KVM_EXIT_IO_OUT)
             bus_write(vcpu->world->pio, run->io.port, data, run->io.size);
@@ -91,7 +92,6 @@ static void memory_io(struct vcpu *vcpu)
     void *host = memory_at(world->memory, gpa(address), run->mmio.len);
 
     if (host) {
-        vcpu->exits.memory++;
         world->wait_for_memory(world->context);
         if (run->mmio.is_write)
             memcpy(host, run->mmio.data, run->mmio.len);
@@ -99,7 +99,6 @@ static void memory_io(struct vcpu *vcpu)
             memcpy(run->mmio.data, host, run->mmio.len);
         return;
     }
-    vcpu->exits.mmio++;
     if (run->mmio.is_write)
         bus_write(world->mmio, address, run->mmio.data, run->mmio.len);
     else
@@ -194,7 +193,6 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
             if (!serve_exit(vcpu, &end, code))
                 return end;
         } else if (errno == EINTR || errno == EAGAIN) {
-            vcpu->exits.interrupted++;
             take_back_kick();
         } else {
             int failure = errno;
@@ -224,18 +222,10 @@ static void *thread_main(void *argument)
 
 int vcpu_start(struct vcpu *vcpu, struct err *err)
 {
-    pthread_attr_t attributes;
-    sigset_t all;
-    int rc;
+    int rc = thread_start(&vcpu->thread, VCPU_STACK_SIZE, thread_main, vcpu);
 
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, VCPU_STACK_SIZE);
-    pthread_attr_setsigmask_np(&attributes, &all);
-    rc = pthread_create(&vcpu->thread, &attributes, thread_main, vcpu);
-    pthread_attr_destroy(&attributes);
     if (rc)
-        return err_sys(err, -rc, "cannot start the thread of vCPU %u", vcpu->index);
+        return err_sys(err, rc, "cannot start the thread of vCPU %u", vcpu->index);
     vcpu->started = true;
     return 0;
 }

@@ -53,21 +53,12 @@ struct vcpu_world {
     void *context;
 };
 
-/* Userspace exits by cause; written by the vCPU's thread only. */
-struct vcpu_exits {
-    uint64_t pio;
-    uint64_t mmio;
-    uint64_t memory; /* to RAM that had no memslot yet */
-    uint64_t interrupted;
-};
-
 struct vcpu {
     int fd; /* -1 while closed */
     unsigned index;
     struct kvm_run *run;
     size_t run_size;
     const struct vcpu_world *world;
-    struct vcpu_exits exits;
     pthread_t thread;
     bool started;
     bool may_retry; /* one failure is still to be blamed on deferred memory */

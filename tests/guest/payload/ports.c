@@ -28,7 +28,7 @@ static bool ends_machine(uint32_t port, uint32_t width)
 /* The console's own port would print what is written. */
 static bool is_serial(uint32_t port, uint32_t width)
 {
-    return port + width > LAYOUT_SERIAL_PORT && port < LAYOUT_SERIAL_PORT + LAYOUT_SERIAL_PORTS;
+    return port + width > LAYOUT_SERIAL_PORT && port < LAYOUT_SERIAL_PORT + 8;
 }
 
 static void read_ports(uint32_t first, uint32_t end)
