@@ -5,8 +5,9 @@ boot: Debian's stock cloud kernel to its userspace, by phase, in the lab.
 The lab (tools/lab) is a Linux host with true KVM, emulated in software, because few machines that
 build Husk can run an unmodified kernel: its times are long, its ratios hold. It is booted once;
 contestants take turns in it (boot_inside.py), each with one vCPU, the same memory, and the same
-kernel and initrd (tools/guest/micro) out of the lab's own memory. The guest writes to a port when
-its userspace runs, prints a line and reboots, which ends the monitor.
+kernel and initrd (tools/guest/micro). All files, and the monitors with their libraries, lie in the
+lab's own memory. The guest writes to a port when its userspace runs, prints a line and reboots,
+which ends the monitor.
 """
 import json
 import subprocess
@@ -70,7 +71,7 @@ def _husk(program):
 def _qemu(program, machine):
     return [program, "-M", machine, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m",
             str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-serial", "stdio", "-kernel", "{kernel}", "-initrd", "{initrd}",
+            "-L", "{firmware}", "-serial", "stdio", "-kernel", "{kernel}", "-initrd", "{initrd}",
             "-append", ARGUMENTS + "t"]
 
 
@@ -118,6 +119,16 @@ def _files(contestants):
     if any(contestant.name == FIRECRACKER for contestant in contestants):
         files["vmlinux"] = _output_of(TOOLS / "guest/vmlinux", files["kernel"])
     return files
+
+
+def _firmware(qemu):
+    """The small images that QEMU may look for when it starts; the first of a name is the one."""
+    found = {}
+    for folder in _output_of(qemu, "-L", "help").splitlines() if qemu else []:
+        for path in Path(folder).glob("*.*"):
+            if path.suffix in (".bin", ".rom") and path.exists():
+                found.setdefault(path.name, str(path))
+    return list(found.values())
 
 
 # --- the lab ---
@@ -173,6 +184,7 @@ def measure(options, progress):
         "runs": options.runs,
         "timeout": options.timeout,
         "files": _files(contestants),
+        "firmware": _firmware(monitors["QEMU"]),
         "texts": {"firecracker": _firecracker_config()},
         "contestants": {contestant.name: contestant.command for contestant in contestants},
     }
