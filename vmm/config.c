@@ -46,7 +46,7 @@ void husk_config_release(struct husk_config *config)
         free(string);
     }
     free(owned);
-    husk_config_init(config); /* so that nothing points at what is gone */
+    husk_config_init_size(config, config->size); /* so that nothing points at what is gone */
 }
 
 static struct owned *owned_by(struct husk_config *config)

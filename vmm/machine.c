@@ -16,8 +16,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -30,6 +32,8 @@
 #define DESCRIPTION_SIZE 2048
 
 static void wait_for_memory(void *context);
+static int watch_first_exit(struct machine *machine, struct err *err);
+static void first_exit(void *context);
 static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code);
 
 /* --- construction --- */
@@ -62,6 +66,8 @@ static int open_loop_and_console(struct machine *machine, struct err *err)
     bool off = config->console == HUSK_CONSOLE_OFF;
     int rc = loop_open(&machine->loop, err);
 
+    if (rc == 0)
+        rc = watch_first_exit(machine, err);
     return rc ?: console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
                               off ? -1 : config->console_out_fd, err);
 }
@@ -188,10 +194,11 @@ static struct machine *allocate(const struct log *log)
         .memory = &machine->memory,
         .timing = &machine->timing,
         .wait_for_memory = wait_for_memory,
+        .first_exit = first_exit,
         .ended = vcpu_ended,
         .context = machine,
     };
-    machine->resize.fd = -1;
+    machine->first_exit.fd = machine->resize.fd = -1;
     pthread_mutex_init(&machine->lock, NULL);
     pthread_cond_init(&machine->memory_came, NULL);
     machine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -233,6 +240,7 @@ static void end_with(struct machine *machine, enum husk_end end, const struct er
         for (unsigned i = 0; i < machine->vcpu_count; i++)
             vcpu_kick(&machine->vcpus[i]);
         console_abort(&machine->console);
+        pthread_cond_broadcast(&machine->memory_came);
     }
     pthread_mutex_unlock(&machine->lock);
 }
@@ -246,7 +254,6 @@ static void announce_end(struct machine *machine)
     eventfd_write(machine->ended_fd, 1);
 }
 
-/* vCPUs that wait go on even if it failed: the machine has ended then. */
 static void complete_memory(struct machine *machine)
 {
     struct err err = {.blame = ERR_BLAME_HOST};
@@ -262,29 +269,54 @@ static void complete_memory(struct machine *machine)
     pthread_mutex_unlock(&machine->lock);
 }
 
+/*
+ * What the guest's first instructions do not need, on the I/O thread, once the guest has made its
+ * first exit: done earlier, it would hold up KVM_RUN on KVM's own locks. Memory without a memslot
+ * cannot be touched without an exit. A kick or an interrupt that comes before its connection is
+ * not lost: the kick lands in the device's registers, and KVM looks at an eventfd when it is
+ * connected.
+ */
+static void finish(struct loop_source *source, uint32_t events)
+{
+    struct machine *machine =
+        (struct machine *)((char *)source - offsetof(struct machine, first_exit));
+    struct err err = {.blame = ERR_BLAME_HOST};
+
+    (void)events;
+    loop_watch(&machine->loop, source, 0);
+    complete_memory(machine);
+    if (virtio_bus_connect(machine, &err))
+        end_with(machine, HUSK_FAILURE, &err);
+}
+
+static int watch_first_exit(struct machine *machine, struct err *err)
+{
+    int rc;
+
+    machine->first_exit.ready = finish;
+    machine->first_exit.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = machine->first_exit.fd < 0
+             ? -errno
+             : loop_watch(&machine->loop, &machine->first_exit, EPOLLIN);
+    return rc ? err_sys(err, rc, "cannot watch for the guest's first exit") : 0;
+}
+
+static void first_exit(void *context)
+{
+    struct machine *machine = context;
+
+    eventfd_write(machine->first_exit.fd, 1);
+}
+
 static void wait_for_memory(void *context)
 {
     struct machine *machine = context;
 
+    first_exit(machine); /* KVM_RUN can fail without an exit */
     pthread_mutex_lock(&machine->lock);
-    while (!machine->memory_complete)
+    while (!machine->memory_complete && machine->end == HUSK_RUNNING)
         pthread_cond_wait(&machine->memory_came, &machine->lock);
     pthread_mutex_unlock(&machine->lock);
-}
-
-/*
- * What the guest's first instructions do not need, on the I/O thread, before it serves anything.
- * A kick or an interrupt that comes before its connection is not lost: the kick lands in the
- * device's registers, and KVM looks at an eventfd when it is connected.
- */
-static void finish(void *argument)
-{
-    struct machine *machine = argument;
-    struct err err = {.blame = ERR_BLAME_HOST};
-
-    complete_memory(machine);
-    if (virtio_bus_connect(machine, &err))
-        end_with(machine, HUSK_FAILURE, &err);
 }
 
 static int start_vcpus(struct machine *machine, struct err *err)
@@ -303,14 +335,15 @@ static int start_vcpus(struct machine *machine, struct err *err)
 
 int machine_start(struct machine *machine, struct err *err)
 {
-    int rc;
+    int rc, loop_rc;
 
     if (machine->started)
         return err_set(err, -EALREADY, "the machine was started before; create another one");
     machine->started = true;
-    rc = loop_start(&machine->loop, finish, machine, err);
-    if (rc == 0)
-        rc = start_vcpus(machine, err);
+    loop_announce(&machine->loop); /* the vCPUs first, for they take longer */
+    rc = start_vcpus(machine, err);
+    loop_rc = loop_start(&machine->loop, rc ? NULL : err);
+    rc = rc ?: loop_rc;
     if (rc) { /* a machine that runs in part, or not at all, has ended */
         end_with(machine, HUSK_FAILURE, err);
         pthread_mutex_lock(&machine->lock);
@@ -450,6 +483,8 @@ void machine_destroy(struct machine *machine)
     memory_destroy(&machine->memory);
     arch_host_close(machine->host);
     kvm_close(&machine->kvm);
+    if (machine->first_exit.fd >= 0)
+        close(machine->first_exit.fd);
     if (machine->ended_fd >= 0)
         close(machine->ended_fd);
     pthread_cond_destroy(&machine->memory_came);

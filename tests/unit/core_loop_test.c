@@ -97,7 +97,7 @@ static void serves_on_its_thread(void **state)
     (void)state;
     assert_int_equal(loop_open(&loop, NULL), 0);
     bell_open(&bell, &loop);
-    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
     for (int i = 0; i < 100; i++) {
         eventfd_write(bell.source.fd, 1);
         sem_wait(&bell.rang);
@@ -112,24 +112,16 @@ struct visit {
     struct loop *loop;
     pthread_t thread;
     unsigned count;
-    bool first_ran;
     bool signals_blocked;
 };
 
-static void note_first(void *argument)
+static void note_visit(void *argument)
 {
     struct visit *visit = argument;
     sigset_t blocked;
 
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
     visit->signals_blocked = sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGPIPE);
-    visit->first_ran = true;
-}
-
-static void note_visit(void *argument)
-{
-    struct visit *visit = argument;
-
     visit->thread = pthread_self();
     visit->count++;
 }
@@ -149,7 +141,7 @@ static void skips_a_source_that_was_silenced_in_the_same_batch(void **state)
     /* Both are ready before the thread starts, so its first wait returns both. */
     eventfd_write(a.source.fd, 1);
     eventfd_write(b.source.fd, 1);
-    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
     loop_call(&loop, note_visit, &visit); /* runs after the batch */
     loop_stop(&loop);
     assert_int_equal(a.rings + b.rings, 1);
@@ -165,21 +157,53 @@ static void note_nested_visit(void *argument)
     loop_call(visit->loop, note_visit, visit); /* on the loop's own thread: a plain call */
 }
 
-static void calls_run_on_the_loops_thread_after_first(void **state)
+static void calls_run_on_the_loops_thread(void **state)
 {
     struct loop loop;
     struct visit visit = {.loop = &loop};
 
     (void)state;
     assert_int_equal(loop_open(&loop, NULL), 0);
-    assert_int_equal(loop_start(&loop, note_first, &visit, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
     loop_call(&loop, note_visit, &visit);
-    assert_true(visit.first_ran);
     assert_true(visit.signals_blocked);
     assert_int_equal(visit.count, 1);
     assert_true(pthread_equal(visit.thread, loop.thread));
     loop_call(&loop, note_nested_visit, &visit);
     assert_int_equal(visit.count, 2);
+    loop_stop(&loop);
+    loop_close(&loop);
+}
+
+static void *call_from_thread(void *argument)
+{
+    struct visit *visit = argument;
+
+    loop_call(visit->loop, note_visit, visit);
+    return NULL;
+}
+
+static void announced_calls_wait_for_the_thread(void **state)
+{
+    struct loop loop;
+    struct visit visit = {.loop = &loop};
+    pthread_t caller;
+    bool asked = false;
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    loop_announce(&loop);
+    assert_int_equal(pthread_create(&caller, NULL, call_from_thread, &visit), 0);
+    while (!asked) {
+        pthread_mutex_lock(&loop.lock);
+        asked = loop.calls;
+        pthread_mutex_unlock(&loop.lock);
+    }
+    assert_int_equal(visit.count, 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
+    pthread_join(caller, NULL);
+    assert_int_equal(visit.count, 1);
+    assert_true(pthread_equal(visit.thread, loop.thread));
     loop_stop(&loop);
     loop_close(&loop);
 }
@@ -193,7 +217,7 @@ static void calls_are_plain_when_no_thread_runs(void **state)
     assert_int_equal(loop_open(&loop, NULL), 0);
     loop_call(&loop, note_visit, &visit);
     assert_true(pthread_equal(visit.thread, pthread_self()));
-    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
     loop_stop(&loop);
     loop_call(&loop, note_visit, &visit);
     assert_true(pthread_equal(visit.thread, pthread_self()));
@@ -220,7 +244,7 @@ static void calls_of_many_threads_are_served_one_by_one(void **state)
 
     (void)state;
     assert_int_equal(loop_open(&loop, NULL), 0);
-    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, call_often, &visit), 0);
     for (int i = 0; i < 4; i++)
@@ -292,7 +316,7 @@ static void calls_run_oldest_first(void **state)
     sem_init(&order.entered, 0, 0);
     sem_init(&order.go, 0, 0);
     assert_int_equal(loop_open(&loop, NULL), 0);
-    assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_start(&loop, NULL), 0);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, call_with_letter, &letters[i]), 0);
         if (i == 0)
@@ -319,7 +343,7 @@ static void stopping_serves_what_was_asked_for(void **state)
         pthread_t caller;
 
         assert_int_equal(loop_open(&loop, NULL), 0);
-        assert_int_equal(loop_start(&loop, NULL, NULL, NULL), 0);
+        assert_int_equal(loop_start(&loop, NULL), 0);
         assert_int_equal(pthread_create(&caller, NULL, call_often, &visit), 0);
         loop_stop(&loop);
         pthread_join(caller, NULL);
@@ -335,7 +359,8 @@ int main(void)
         cmocka_unit_test(says_what_cannot_be_watched),
         cmocka_unit_test(skips_a_source_that_was_silenced_in_the_same_batch),
         cmocka_unit_test(serves_on_its_thread),
-        cmocka_unit_test(calls_run_on_the_loops_thread_after_first),
+        cmocka_unit_test(calls_run_on_the_loops_thread),
+        cmocka_unit_test(announced_calls_wait_for_the_thread),
         cmocka_unit_test(calls_are_plain_when_no_thread_runs),
         cmocka_unit_test(calls_of_many_threads_are_served_one_by_one),
         cmocka_unit_test(calls_run_oldest_first),

@@ -35,7 +35,7 @@ static int open_fixture(void **state)
     assert_int_equal(console_open(&f.console, &f.guest.loop, -1, -1, NULL), 0);
     assert_int_equal(virtio_console_create(&f.device, &f.guest.environment, &f.console, NULL), 0);
     mock_driver_open(&f.driver, &f.guest, f.device);
-    assert_int_equal(loop_start(&f.guest.loop, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_start(&f.guest.loop, NULL), 0);
     *state = &f;
     return 0;
 }

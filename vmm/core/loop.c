@@ -123,8 +123,6 @@ static void *serve(void *argument)
     pthread_mutex_lock(&loop->lock);
     loop->self = pthread_self();
     pthread_mutex_unlock(&loop->lock);
-    if (loop->first)
-        loop->first(loop->first_argument);
 
     while (!should_end(loop)) {
         struct epoll_event events[EVENTS_A_WAIT];
@@ -142,17 +140,28 @@ static void *serve(void *argument)
     return NULL;
 }
 
-int loop_start(struct loop *loop, void (*first)(void *argument), void *argument, struct err *err)
+static void set_running(struct loop *loop, bool running)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->running = running;
+    loop->stopping = false;
+    pthread_mutex_unlock(&loop->lock);
+}
+
+void loop_announce(struct loop *loop)
+{
+    set_running(loop, true);
+}
+
+int loop_start(struct loop *loop, struct err *err)
 {
     int rc;
 
-    loop->first = first;
-    loop->first_argument = argument;
-    loop->stopping = false;
-    loop->running = true; /* before the thread is: calls wait for it from now on */
+    set_running(loop, true);
     rc = thread_start(&loop->thread, LOOP_STACK_SIZE, serve, loop);
     if (rc) {
-        loop->running = false;
+        set_running(loop, false);
+        run_calls(loop);
         return err_sys(err, rc, "cannot start the I/O thread");
     }
     return 0;

@@ -33,9 +33,7 @@ struct loop {
     struct loop_call *calls; /* waiting to be run, newest first */
     pthread_t thread;
     pthread_t self;          /* as the thread itself knows it; set before it runs anything */
-    void (*first)(void *argument);
-    void *first_argument;
-    bool running; /* from loop_start() to the end of the thread */
+    bool running; /* from loop_announce() or loop_start() to the end of the thread */
     bool stopping;
 };
 
@@ -50,11 +48,16 @@ void loop_close(struct loop *loop);
 int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events);
 
 /*
- * Serves events and calls on a new thread until loop_stop(). `first`, if any, runs on that thread
- * before anything else, so a loop_call() that has returned proves that `first` has too. All
- * signals are blocked in the thread.
+ * From now on calls of other threads wait for the thread that loop_start() will start. For an owner
+ * that has something more urgent to start in between.
  */
-int loop_start(struct loop *loop, void (*first)(void *argument), void *argument, struct err *err);
+void loop_announce(struct loop *loop);
+
+/*
+ * Serves events and calls on a new thread until loop_stop(). All signals are blocked in it. If it
+ * cannot be started, calls that wait are served by the calling thread, and the loop is as before.
+ */
+int loop_start(struct loop *loop, struct err *err);
 
 /* Serves what has been asked for, then ends the thread and waits for it. Not from the loop. */
 void loop_stop(struct loop *loop);

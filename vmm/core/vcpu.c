@@ -179,17 +179,27 @@ static void take_back_kick(void)
         ;
 }
 
+/* Other vCPUs make no exit before the boot vCPU has started them. */
+static void note_exit(struct vcpu *vcpu)
+{
+    if (vcpu->index != 0 || vcpu->has_exited)
+        return;
+    vcpu->has_exited = true;
+    timing_mark(vcpu->world->timing, TIMING_FIRST_EXIT);
+    if (vcpu->world->first_exit)
+        vcpu->world->first_exit(vcpu->world->context);
+}
+
 /* Runs the guest until the vCPU is stopped or cannot go on. */
 static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
 {
-    struct timing *timing = vcpu->world->timing;
     enum vcpu_end end = VCPU_STOPPED;
 
     vcpu->may_retry = vcpu->world->memory_deferred;
-    timing_mark(timing, TIMING_FIRST_RUN);
+    timing_mark(vcpu->world->timing, TIMING_FIRST_RUN);
     while (!atomic_load_explicit(&vcpu->stop, memory_order_acquire)) {
         if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
-            timing_mark(timing, TIMING_FIRST_EXIT);
+            note_exit(vcpu);
             if (!serve_exit(vcpu, &end, code))
                 return end;
         } else if (errno == EINTR || errno == EAGAIN) {

@@ -48,6 +48,8 @@ struct vcpu_world {
      */
     bool memory_deferred;
     void (*wait_for_memory)(void *context);
+    /* The boot vCPU's first exit, on its thread, before it is served. May be NULL. */
+    void (*first_exit)(void *context);
     /* The vCPU's loop is over; on its thread, once. `code` is the detail of a failure. */
     void (*ended)(void *context, unsigned index, enum vcpu_end end, uint64_t code);
     void *context;
@@ -61,6 +63,7 @@ struct vcpu {
     const struct vcpu_world *world;
     pthread_t thread;
     bool started;
+    bool has_exited;
     bool may_retry; /* one failure is still to be blamed on deferred memory */
     atomic_bool stop;
 };
