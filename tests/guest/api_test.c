@@ -3,7 +3,9 @@
 #include "husk.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +17,8 @@
 
 #define SKIPPED 77
 #define MACHINES 100
+#define MACHINES_FULL 5000 /* with HUSK_FULL in the environment */
+#define MACHINES_A_REPORT 500
 
 /* A machine's end is waited for this long; it takes some milliseconds. */
 #define PATIENCE_MS 30000
@@ -70,7 +74,6 @@ static bool ends_in_time(const struct husk_vm *vm)
     return poll(&ended, 1, PATIENCE_MS) == 1;
 }
 
-/* Mappings of guests are 256 MiB each: a hundred that stay would show. */
 static unsigned long mapped_pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
@@ -82,26 +85,74 @@ static unsigned long mapped_pages(void)
     return strtoul(line, NULL, 10); /* the first number: size */
 }
 
+static unsigned count_mappings(void)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    unsigned count = 0;
+    int character;
+
+    assert_non_null(file);
+    while ((character = getc(file)) != EOF)
+        count += character == '\n';
+    fclose(file);
+    return count;
+}
+
+/* What machines use up if they do not give it back. */
+struct usage {
+    unsigned files;
+    unsigned threads;
+    unsigned mappings;
+    unsigned long pages;
+};
+
+static struct usage usage(void)
+{
+    return (struct usage){
+        .files = count_entries("/proc/self/fd"),
+        .threads = count_entries("/proc/self/task"),
+        .mappings = count_mappings(),
+        .pages = mapped_pages(),
+    };
+}
+
+/*
+ * Descriptors and threads to the last one. Mappings are libc's as well, so one that each machine
+ * leaves is looked for, and the memory of one guest, which may have merged with a neighbour.
+ */
+static void assert_nothing_left(const struct usage *before, unsigned machines)
+{
+    struct usage now = usage();
+
+    assert_int_equal(now.files, before->files);
+    assert_int_equal(now.threads, before->threads);
+    assert_in_range(now.mappings, 0, before->mappings + machines / 2);
+    assert_true(now.pages < before->pages + (256ul << 20) / 4096);
+}
+
+static void run_to_power_off(void)
+{
+    struct husk_vm *vm = start("hello", -1);
+
+    assert_true(ends_in_time(vm));
+    assert_int_equal(husk_vm_wait(vm, NULL), HUSK_POWER_OFF);
+    husk_vm_destroy(vm);
+}
+
 static void nothing_is_left(void **state)
 {
-    unsigned files, threads;
-    unsigned long pages;
+    const unsigned machines = getenv("HUSK_FULL") ? MACHINES_FULL : MACHINES;
+    struct usage before;
 
     (void)state;
-    husk_vm_destroy(start("hello", -1)); /* what libc sets up once is there now */
-    files = count_entries("/proc/self/fd");
-    threads = count_entries("/proc/self/task");
-    pages = mapped_pages();
-    for (unsigned i = 0; i < MACHINES; i++) {
-        struct husk_vm *vm = start("hello", -1);
-
-        assert_true(ends_in_time(vm));
-        assert_int_equal(husk_vm_wait(vm, NULL), HUSK_POWER_OFF);
-        husk_vm_destroy(vm);
+    run_to_power_off(); /* what libc sets up once is there now */
+    before = usage();
+    for (unsigned i = 1; i <= machines; i++) {
+        run_to_power_off();
+        if (i % MACHINES_A_REPORT == 0)
+            fprintf(stderr, "%u of %u machines\n", i, machines);
     }
-    assert_int_equal(count_entries("/proc/self/fd"), files);
-    assert_int_equal(count_entries("/proc/self/task"), threads);
-    assert_true(mapped_pages() < pages + (256ul << 20) / 4096);
+    assert_nothing_left(&before, machines);
 }
 
 static void machines_need_not_run_or_end(void **state)
@@ -178,6 +229,98 @@ static void failed_creation_leaves_nothing(void **state)
     assert_int_equal(count_entries("/proc/self/task"), threads);
 }
 
+static void starts_once(void **state)
+{
+    struct husk_vm *vm = start("halt", -1);
+    struct husk_err err = {0};
+
+    (void)state;
+    assert_int_equal(husk_vm_start(vm, &err), -EALREADY);
+    assert_int_equal(err.code, -EALREADY);
+    assert_string_not_equal(err.message, "");
+    husk_vm_stop(vm); /* it runs as before, and has not failed */
+    assert_int_equal(husk_vm_wait(vm, NULL), HUSK_REQUEST);
+    assert_int_equal(husk_vm_start(vm, NULL), -EALREADY);
+    husk_vm_destroy(vm);
+}
+
+#define MACHINE_THREADS 4
+
+/* Which of the threads to come cannot be made, counted from 1; 0: none. */
+static unsigned failing_thread;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*function)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*function)(void *), void *argument);
+
+/* The linker's --wrap brings the library's calls here. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*function)(void *), void *argument)
+{
+    if (failing_thread > 0 && --failing_thread == 0)
+        return EAGAIN;
+    return __real_pthread_create(thread, attributes, function, argument);
+}
+
+/* A machine of three processors, which are a thread each, and the I/O thread. */
+static void start_without_thread(unsigned failing)
+{
+    struct husk_config config;
+    struct husk_vm *vm = NULL;
+    struct husk_err err = {0}, failure = {0};
+
+    configure(&config, "spin", -1);
+    config.cpus = MACHINE_THREADS - 1;
+    assert_int_equal(husk_vm_create(&config, NULL, &vm, &err), 0);
+    failing_thread = failing;
+    assert_int_equal(husk_vm_start(vm, &err), -EAGAIN);
+    assert_int_equal(failing_thread, 0);
+    assert_true(ends_in_time(vm));
+    assert_int_equal(husk_vm_wait(vm, &failure), HUSK_FAILURE);
+    assert_string_equal(failure.message, err.message);
+    assert_non_null(strstr(err.message, "thread"));
+    husk_vm_destroy(vm);
+}
+
+static void threads_that_cannot_be_made(void **state)
+{
+    struct usage before;
+
+    (void)state;
+    start_without_thread(MACHINE_THREADS); /* what libc sets up once is there now */
+    before = usage();
+    for (unsigned failing = 1; failing <= MACHINE_THREADS; failing++)
+        start_without_thread(failing);
+    assert_nothing_left(&before, MACHINE_THREADS);
+}
+
+/* Programs that were compiled when struct husk_config ended earlier, or later, than it does now. */
+static void config_keeps_to_its_size(void **state)
+{
+    static const size_t sizes[] = {sizeof(uint32_t), offsetof(struct husk_config, memory),
+                                   sizeof(struct husk_config), sizeof(struct husk_config) + 64};
+    union {
+        struct husk_config config;
+        unsigned char bytes[sizeof(struct husk_config) + 128];
+    } caller;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        memset(&caller, 0xa5, sizeof caller);
+        husk_config_init_size(&caller.config, sizes[i]);
+        assert_int_equal(caller.config.size, sizes[i]);
+        for (size_t at = sizes[i]; at < sizeof caller; at++)
+            assert_int_equal(caller.bytes[at], 0xa5);
+        for (size_t at = sizeof caller.config; at < sizes[i]; at++)
+            assert_int_equal(caller.bytes[at], 0);
+        if (sizes[i] < sizeof caller.config)
+            continue;
+        husk_config_release(&caller.config);
+        assert_int_equal(caller.config.size, sizes[i]);
+    }
+}
+
 static void timing_is_in_order(void **state)
 {
     struct husk_timing timing = {.size = sizeof timing};
@@ -200,6 +343,9 @@ int main(void)
         cmocka_unit_test(machines_need_not_run_or_end),
         cmocka_unit_test(two_at_once),
         cmocka_unit_test(failed_creation_leaves_nothing),
+        cmocka_unit_test(starts_once),
+        cmocka_unit_test(threads_that_cannot_be_made),
+        cmocka_unit_test(config_keeps_to_its_size),
         cmocka_unit_test(timing_is_in_order),
     };
 

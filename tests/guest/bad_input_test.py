@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: each gives one line that says what is wrong, the documented status, and no machine."""
 import os
+import resource
 import struct
 import unittest
 
@@ -57,6 +58,11 @@ class Kernels(BadInput):
     def test_unreadable_device(self):
         self.refused("/dev/null", words=("/dev/null",))
 
+    def test_fifo(self):
+        """One that nobody writes to must not be waited for."""
+        os.mkfifo(self.path("fifo"))
+        self.refused(self.path("fifo"), words=("kernel", self.path("fifo"), "not a regular file"))
+
     def test_empty(self):
         self.refused_kernel(b"", "empty")
 
@@ -99,6 +105,11 @@ class Images(BadInput):
     def test_initrd(self):
         self.refused(self.kernel, "--initrd", self.path("none"), words=("initrd", "No such file"))
         self.refused(self.kernel, "--initrd", self.folder, words=("initrd", "directory"))
+
+    def test_initrd_fifo(self):
+        os.mkfifo(self.path("fifo"))
+        self.refused(self.kernel, "--initrd", self.path("fifo"),
+                     words=("initrd", self.path("fifo"), "not a regular file"))
 
     def test_initrd_too_large(self):
         with open(self.path("large"), "wb") as file:
@@ -218,6 +229,27 @@ class Json(BadInput):
 
     def test_endless_file(self):
         self.refused("--config", "/dev/zero", words=("/dev/zero",))
+
+
+class Limits(BadInput):
+    """`ulimit -n`: whatever was to be opened next, it is the host that cannot."""
+
+    def run_with_descriptors(self, count):
+        limit = (count, count)
+        return self.run_payload("ends", "hello", preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, limit))
+
+    def test_too_few_descriptors(self):
+        self.assert_one_line(self.run_with_descriptors(12), guest.HOST, "Too many open files")
+
+    def test_any_step_of_construction(self):
+        for count in range(6, 40):
+            result = self.run_with_descriptors(count)
+            if result.status == guest.POWER_OFF:
+                return
+            with self.subTest(count):
+                self.assert_one_line(result, guest.HOST, "Too many open files")
+        self.fail("40 descriptors are not enough")
 
 
 class Timing(BadInput):

@@ -73,6 +73,21 @@ class Streams(guest.GuestTest):
                     self.assertEqual((result.status, result.out), (guest.POWER_OFF, "hello\n"))
 
 
+class IgnoredSignals(guest.GuestTest):
+    def test_nohup(self):
+        process = self.start_program("nohup", guest.HUSK, "run", guest.payload("ends"),
+                                     "--cmdline", "echo", stdin=subprocess.PIPE)
+        self.read_until(process.stdout, b"echo\n")
+        process.send_signal(signal.SIGHUP)
+        text = b"still there" * 100  # more than a machine that is ending would give back
+        process.stdin.write(text)
+        process.stdin.flush()
+        self.read_until(process.stdout, text)
+        process.terminate()
+        result = self.finish(process)
+        self.assertEqual((result.status, result.err), (guest.SIGNAL + signal.SIGTERM, ""))
+
+
 class Terminal(guest.GuestTest):
     def setUp(self):
         super().setUp()
@@ -148,11 +163,12 @@ class Terminal(guest.GuestTest):
         return int.from_bytes(count, "little")
 
     def test_restored_after_a_signal(self):
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            process = self.start_on_terminal("spin")
-            self.expect(b"spinning\n")
-            process.send_signal(number)
-            self.finish_on_terminal(process, guest.SIGNAL + number)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM):
+            with self.subTest(number):
+                process = self.start_on_terminal("spin")
+                self.expect(b"spinning\n")
+                process.send_signal(number)
+                self.finish_on_terminal(process, guest.SIGNAL + number)
 
     def test_restored_after_a_crash_of_the_guest(self):
         process = self.start_on_terminal("triple-fault")
@@ -165,6 +181,20 @@ class Terminal(guest.GuestTest):
         process.send_signal(signal.SIGTSTP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         self.assertEqual(termios.tcgetattr(self.terminal), self.before)
+        process.send_signal(signal.SIGCONT)
+        self.wait_for(self.is_raw)
+        self.type(b"zq")
+        self.assertIn(b"z", self.expect(b"bye\n"))
+        self.finish_on_terminal(process, guest.POWER_OFF)
+
+    def test_raw_again_after_a_shell_had_the_terminal(self):
+        """Nobody can be told of SIGSTOP; the shell then sets the terminal as it likes it."""
+        process = self.start_on_terminal("echo")
+        self.expect(b"echo\n")
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        self.assertTrue(self.is_raw())
+        termios.tcsetattr(self.terminal, termios.TCSANOW, self.before)
         process.send_signal(signal.SIGCONT)
         self.wait_for(self.is_raw)
         self.type(b"zq")
