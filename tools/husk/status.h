@@ -7,7 +7,7 @@ enum status {
     STATUS_POWER_OFF = 0,    /* the guest powered itself off; other commands: success */
     STATUS_FAILURE = 1,      /* Husk or KVM failed */
     STATUS_USAGE = 2,        /* a bad option, configuration, kernel, initrd or disk */
-    STATUS_HOST = 3,         /* this host cannot: no KVM, no permission, too little memory */
+    STATUS_HOST = 3,         /* this host cannot: no KVM, no permission, no memory left */
     STATUS_RESET = 4,        /* the guest asked for a reset */
     STATUS_PANIC = 5,        /* the guest's kernel panicked and said so */
     STATUS_TRIPLE_FAULT = 6, /* the guest's processor gave up */
