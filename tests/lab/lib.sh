@@ -97,11 +97,15 @@ husk_send() {
     echo "$*" >&$husk_input
 }
 
+is_running() {
+    kill -0 "$husk_pid" 2> /dev/null
+}
+
 # husk_await REGEX: until the guest has said it.
 husk_await() {
     local deadline=$((SECONDS + husk_limit))
     until grep -qE -- "$1" console; do
-        kill -0 "$husk_pid" 2> /dev/null || fail "husk ended before the guest said '$1'"
+        is_running || fail "husk ended before the guest said '$1'"
         [ $SECONDS -lt $deadline ] || fail "the guest did not say '$1' within $husk_limit s"
         sleep 0.1
     done
@@ -109,12 +113,13 @@ husk_await() {
 
 # husk_finish STATUS: waits for the end of what husk_start began.
 husk_finish() {
-    local status=0 watchdog
-    (sleep "$husk_limit" & trap 'kill $!' TERM; wait; kill -KILL "$husk_pid") 2> /dev/null &
-    watchdog=$!
+    local deadline=$((SECONDS + husk_limit)) status=0
+    while is_running; do
+        [ $SECONDS -lt $deadline ] || fail "the guest did not end within $husk_limit s"
+        sleep 0.1
+    done
     wait "$husk_pid" || status=$?
     husk_pid=
-    kill "$watchdog" 2> /dev/null || true
     exec {husk_input}>&-
     judge_status "$status" "$1"
 }
@@ -146,15 +151,14 @@ make_initrd() {
 run_test_script=script:$(base64 -w0 <<< '. /test')
 
 # micro_run SCRIPT [ARG...]: boots the micro guest, which runs the script and powers
-# off; both must go well. The array `programs` names programs that the script needs,
-# `arguments` is added to the kernel's.
+# off; both must go well. The array `programs` names programs that the script needs.
 programs=()
-arguments=
 micro_run() {
     local script=$1
     shift
     make_initrd "$script" "${programs[@]}"
-    husk_run 0 --initrd initrd --append "husk.do=$run_test_script $arguments" "$@" "$micro/vmlinuz"
+    husk_run 0 --kernel "$micro/vmlinuz" --initrd initrd \
+        --append "husk.do=$run_test_script" "$@"
     expect_console '^micro: script status 0$'
 }
 
