@@ -103,7 +103,7 @@ void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing)
         .create = marks->at[TIMING_CREATE],
         .created = marks->at[TIMING_CREATED],
         .first_run = marks->at[TIMING_FIRST_RUN],
-        .first_exit = marks->at[TIMING_FIRST_EXIT],
+        .first_access = marks->at[TIMING_FIRST_ACCESS],
         .userspace = marks->at[TIMING_USERSPACE],
         .ended = marks->at[TIMING_STOPPED],
     };

@@ -198,7 +198,7 @@ struct husk_timing {
     uint64_t create;     /* husk_vm_create() began */
     uint64_t created;    /* the machine is built */
     uint64_t first_run;  /* the first vCPU enters the guest: its first instruction */
-    uint64_t first_exit; /* the guest first touches a device */
+    uint64_t first_access; /* the guest first touches a device */
     uint64_t userspace;  /* the guest wrote 3 to I/O port 0x5f0 */
     uint64_t ended;      /* no vCPU runs any more */
 };

@@ -330,8 +330,8 @@ static void timing_is_in_order(void **state)
     husk_vm_wait(vm, NULL);
     husk_vm_timing(vm, &timing);
     assert_true(timing.create > 0 && timing.create < timing.created);
-    assert_true(timing.created < timing.first_run && timing.first_run < timing.first_exit);
-    assert_true(timing.first_exit < timing.ended);
+    assert_true(timing.created < timing.first_run && timing.first_run < timing.first_access);
+    assert_true(timing.first_access < timing.ended);
     assert_int_equal(timing.userspace, 0);
     husk_vm_destroy(vm);
 }

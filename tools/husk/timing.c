@@ -20,7 +20,7 @@ static void list(const struct husk_timing *timing, struct phase phases[PHASES])
         {"create", "options read", timing->create},
         {"created", "VM created", timing->created},
         {"first_run", "first KVM_RUN", timing->first_run},
-        {"first_exit", "kernel entry (first device access)", timing->first_exit},
+        {"first_access", "kernel entry (first device access)", timing->first_access},
         {"userspace", "userspace", timing->userspace},
         {"ended", "exit", timing->ended},
     };

@@ -10,7 +10,7 @@ enum timing_phase {
     TIMING_CREATE,     /* creation began */
     TIMING_CREATED,    /* the machine is built */
     TIMING_FIRST_RUN,  /* the first vCPU enters the guest for the first time */
-    TIMING_FIRST_EXIT, /* the guest's first access to a device: code of the guest has run */
+    TIMING_FIRST_ACCESS, /* the guest's first access to a device: code of the guest has run */
     TIMING_USERSPACE,  /* the guest said so through the timing port */
     TIMING_STOPPED,    /* the guest runs no more */
     TIMING_PHASES

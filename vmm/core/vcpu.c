@@ -76,6 +76,7 @@ static void port_io(struct vcpu *vcpu)
     struct kvm_run *run = vcpu->run;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
+    timing_mark(vcpu->world->timing, TIMING_FIRST_ACCESS);
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
         if (run->io.direction == KVM_EXIT_IO_OUT)
             bus_write(vcpu->world->pio, run->io.port, data, run->io.size);
@@ -99,6 +100,7 @@ static void memory_io(struct vcpu *vcpu)
             memcpy(run->mmio.data, host, run->mmio.len);
         return;
     }
+    timing_mark(world->timing, TIMING_FIRST_ACCESS);
     if (run->mmio.is_write)
         bus_write(world->mmio, address, run->mmio.data, run->mmio.len);
     else
@@ -185,7 +187,6 @@ static void note_exit(struct vcpu *vcpu)
     if (vcpu->index != 0 || vcpu->has_exited)
         return;
     vcpu->has_exited = true;
-    timing_mark(vcpu->world->timing, TIMING_FIRST_EXIT);
     if (vcpu->world->first_exit)
         vcpu->world->first_exit(vcpu->world->context);
 }
