@@ -71,7 +71,7 @@ static const struct bus_ops device_ops = {.read = read_register, .write = write_
 
 /* --- the machine --- */
 
-static void nothing_to_wait_for(void *context)
+static void nothing_to_complete(void *context)
 {
     (void)context;
 }
@@ -236,7 +236,7 @@ int doctor_run_probe(const struct kvm *kvm, struct arch_host *host,
         .mmio = &machine.mmio,
         .memory = &machine.memory,
         .timing = &machine.timing,
-        .wait_for_memory = nothing_to_wait_for,
+        .complete_memory = nothing_to_complete,
         .ended = vcpu_ended,
         .context = &machine,
     };

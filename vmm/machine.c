@@ -5,9 +5,9 @@
  * The order of construction is the fastest that KVM allows. A memslot that comes after the
  * interrupt controllers waits for milliseconds, one that comes before does not; on hosts that
  * shadow page tables a memslot costs time in proportion to its size; and each ioeventfd waits for
- * all users of the bus. So the memory that the guest reads first gets its memslot here, and the
- * rest of the work is the I/O thread's, while the guest already runs: the time to the first
- * instruction depends neither on the size of the guest nor on the number of its devices.
+ * all users of the bus. So the memory that the guest reads first gets its memslot here, the rest
+ * when the guest first touches it, and virtio devices are wired while the guest already runs: the
+ * time to the first instruction depends neither on the size of the guest nor on its devices.
  */
 #include "vmm/machine.h"
 
@@ -31,7 +31,7 @@
 
 #define DESCRIPTION_SIZE 2048
 
-static void wait_for_memory(void *context);
+static void complete_memory(void *context);
 static int watch_first_exit(struct machine *machine, struct err *err);
 static void first_exit(void *context);
 static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code);
@@ -193,14 +193,14 @@ static struct machine *allocate(const struct log *log)
         .mmio = &machine->mmio,
         .memory = &machine->memory,
         .timing = &machine->timing,
-        .wait_for_memory = wait_for_memory,
+        .complete_memory = complete_memory,
         .first_exit = first_exit,
         .ended = vcpu_ended,
         .context = machine,
     };
     machine->first_exit.fd = machine->resize.fd = -1;
     pthread_mutex_init(&machine->lock, NULL);
-    pthread_cond_init(&machine->memory_came, NULL);
+    pthread_mutex_init(&machine->memory_lock, NULL);
     machine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return machine;
 }
@@ -240,7 +240,6 @@ static void end_with(struct machine *machine, enum husk_end end, const struct er
         for (unsigned i = 0; i < machine->vcpu_count; i++)
             vcpu_kick(&machine->vcpus[i]);
         console_abort(&machine->console);
-        pthread_cond_broadcast(&machine->memory_came);
     }
     pthread_mutex_unlock(&machine->lock);
 }
@@ -254,29 +253,13 @@ static void announce_end(struct machine *machine)
     eventfd_write(machine->ended_fd, 1);
 }
 
-static void complete_memory(struct machine *machine)
-{
-    struct err err = {.blame = ERR_BLAME_HOST};
-
-    if (!machine->world.memory_deferred)
-        return;
-    if (add_rest_of_memory(machine, &err))
-        end_with(machine, HUSK_FAILURE, &err);
-    arch_memory_deferred(&machine->vm, false);
-    pthread_mutex_lock(&machine->lock);
-    machine->memory_complete = true;
-    pthread_cond_broadcast(&machine->memory_came);
-    pthread_mutex_unlock(&machine->lock);
-}
-
 /*
- * What the guest's first instructions do not need, on the I/O thread, once the guest has made its
- * first exit: done earlier, it would hold up KVM_RUN on KVM's own locks. Memory without a memslot
- * cannot be touched without an exit. A kick or an interrupt that comes before its connection is
- * not lost: the kick lands in the device's registers, and KVM looks at an eventfd when it is
- * connected.
+ * The virtio devices are wired on the I/O thread, once the guest has made its first exit: done
+ * earlier, it would hold up KVM_RUN on KVM's own locks. A kick or an interrupt that comes before
+ * its connection is not lost: the kick lands in the device's registers, and KVM looks at an
+ * eventfd when it is connected.
  */
-static void finish(struct loop_source *source, uint32_t events)
+static void wire(struct loop_source *source, uint32_t events)
 {
     struct machine *machine =
         (struct machine *)((char *)source - offsetof(struct machine, first_exit));
@@ -284,7 +267,6 @@ static void finish(struct loop_source *source, uint32_t events)
 
     (void)events;
     loop_watch(&machine->loop, source, 0);
-    complete_memory(machine);
     if (virtio_bus_connect(machine, &err))
         end_with(machine, HUSK_FAILURE, &err);
 }
@@ -293,7 +275,7 @@ static int watch_first_exit(struct machine *machine, struct err *err)
 {
     int rc;
 
-    machine->first_exit.ready = finish;
+    machine->first_exit.ready = wire;
     machine->first_exit.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     rc = machine->first_exit.fd < 0
              ? -errno
@@ -308,15 +290,23 @@ static void first_exit(void *context)
     eventfd_write(machine->first_exit.fd, 1);
 }
 
-static void wait_for_memory(void *context)
+/*
+ * The guest has touched memory that has no memslot yet. The vCPU that comes first makes all of
+ * them; others wait here for the lock. If KVM refuses, the machine has ended.
+ */
+static void complete_memory(void *context)
 {
     struct machine *machine = context;
+    struct err err = {.blame = ERR_BLAME_HOST};
 
-    first_exit(machine); /* KVM_RUN can fail without an exit */
-    pthread_mutex_lock(&machine->lock);
-    while (!machine->memory_complete && machine->end == HUSK_RUNNING)
-        pthread_cond_wait(&machine->memory_came, &machine->lock);
-    pthread_mutex_unlock(&machine->lock);
+    pthread_mutex_lock(&machine->memory_lock);
+    if (!machine->memory_complete) {
+        if (add_rest_of_memory(machine, &err))
+            end_with(machine, HUSK_FAILURE, &err);
+        arch_memory_deferred(&machine->vm, false);
+        machine->memory_complete = true;
+    }
+    pthread_mutex_unlock(&machine->memory_lock);
 }
 
 static int start_vcpus(struct machine *machine, struct err *err)
@@ -487,7 +477,7 @@ void machine_destroy(struct machine *machine)
         close(machine->first_exit.fd);
     if (machine->ended_fd >= 0)
         close(machine->ended_fd);
-    pthread_cond_destroy(&machine->memory_came);
+    pthread_mutex_destroy(&machine->memory_lock);
     pthread_mutex_destroy(&machine->lock);
     machine_config_free(&machine->config);
     free(machine);

@@ -52,7 +52,7 @@ struct machine {
     struct vm vm;
     struct guest_memory memory;
     uint64_t memory_used;  /* bytes from address 0 that hold what the guest reads first */
-    struct loop_source first_exit; /* eventfd: the guest runs; what could wait is to be done */
+    struct loop_source first_exit; /* eventfd: the guest runs; virtio can be wired */
     uint64_t memory_early; /* bytes from address 0 that have a memslot before the guest starts */
     struct boot_entry entry;
     struct bus pio;
@@ -74,9 +74,10 @@ struct machine {
 
     bool started; /* the owner's */
 
+    pthread_mutex_t memory_lock; /* guards memory_complete, and the making of late memslots */
+    bool memory_complete;
+
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t memory_came; /* or the machine has ended */
-    bool memory_complete; /* all of it has memslots */
     enum husk_end end;
     struct err failure;   /* HUSK_FAILURE: what happened */
     unsigned vcpus_running;

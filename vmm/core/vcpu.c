@@ -93,7 +93,7 @@ static void memory_io(struct vcpu *vcpu)
     void *host = memory_at(world->memory, gpa(address), run->mmio.len);
 
     if (host) {
-        world->wait_for_memory(world->context);
+        world->complete_memory(world->context);
         if (run->mmio.is_write)
             memcpy(host, run->mmio.data, run->mmio.len);
         else
@@ -113,7 +113,7 @@ static bool retry_with_memory(struct vcpu *vcpu)
     if (!vcpu->may_retry)
         return false;
     vcpu->may_retry = false;
-    vcpu->world->wait_for_memory(vcpu->world->context);
+    vcpu->world->complete_memory(vcpu->world->context);
     return true;
 }
 

@@ -42,12 +42,12 @@ struct vcpu_world {
     struct timing *timing;
 
     /*
-     * Set when part of `memory` gets its memslots while the guest already runs. A first access to
+     * Set when part of `memory` gets its memslots once the guest touches it. A first access to
      * that part comes out of KVM_RUN as MMIO, or as an instruction that KVM cannot emulate; both
-     * are put right once wait_for_memory() has returned.
+     * are put right once complete_memory() has returned.
      */
     bool memory_deferred;
-    void (*wait_for_memory)(void *context);
+    void (*complete_memory)(void *context);
     /* The boot vCPU's first exit, on its thread, before it is served. May be NULL. */
     void (*first_exit)(void *context);
     /* The vCPU's loop is over; on its thread, once. `code` is the detail of a failure. */
