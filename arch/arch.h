@@ -27,6 +27,7 @@
 #include <stddef.h>
 
 #define ARCH_VCPUS_MAX 64
+#define ARCH_IRQCHIP_ROUTES_MAX 64
 
 /* Opaque; made by arch_host_open(). */
 struct arch_host;
@@ -66,6 +67,13 @@ int arch_memory_deferred(const struct vm *vm, bool deferred);
 
 /* Creates the in-kernel interrupt controllers. */
 int arch_irqchip_create(const struct vm *vm, struct err *err);
+
+/*
+ * The routes of the controllers' pins as KVM makes them by itself, for who has to say them again
+ * because there are others: fills `routes` (room for ARCH_IRQCHIP_ROUTES_MAX) and returns how
+ * many. Their gsis are 0 to *gsi_count - 1.
+ */
+unsigned arch_irqchip_routes(struct kvm_irq_routing_entry *routes, uint32_t *gsi_count);
 
 /*
  * Gives a vCPU its features and its place in a topology of one socket with `vcpu_count` cores of

@@ -3,7 +3,7 @@
  * The fixed tables and how they hang together; see firmware/acpi.h. Section numbers are those of
  * ACPI 6.5.
  *
- *     area  RSDP | DSDT | FADT | MADT | XSDT      each at a multiple of 16
+ *     area  RSDP | DSDT | FADT | MADT | MCFG | XSDT      each at a multiple of 16
  *
  * A table stands behind those that it points to; only the RSDP, which must be found, is first.
  * Tables are made in place: the guest does not run yet.
@@ -49,7 +49,7 @@ struct rsdp { /* section 5.2.5.3 */
 
 struct xsdt { /* section 5.2.8 */
     struct table_header header;
-    uint64_t entries[2]; /* FADT, MADT */
+    uint64_t entries[3]; /* FADT, MADT, and MCFG if there is one */
 } __attribute__((packed));
 
 struct generic_address { /* section 5.2.3.2 */
@@ -128,12 +128,23 @@ struct madt_ioapic {
     uint32_t gsi_base;
 } __attribute__((packed));
 
+struct mcfg { /* PCI Firmware Specification 3.3, section 4.1.2 */
+    struct table_header header;
+    uint64_t reserved;
+    uint64_t base;
+    uint16_t segment;
+    uint8_t first_bus;
+    uint8_t last_bus;
+    uint32_t reserved2;
+} __attribute__((packed));
+
 enum madt_type { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9 };
 
 #define MADT_ENABLED 1u
 
 #define XSDT_REVISION 1u
 #define MADT_REVISION 6u
+#define MCFG_REVISION 1u
 #define DSDT_REVISION 2u /* the first whose integers have 64 bits */
 
 _Static_assert(sizeof(struct table_header) == 36, "section 5.2.6");
@@ -141,6 +152,7 @@ _Static_assert(sizeof(struct rsdp) == 36, "section 5.2.5.3");
 _Static_assert(offsetof(struct fadt, boot_arch) == 109, "section 5.2.9");
 _Static_assert(offsetof(struct fadt, sleep_control) == 244, "section 5.2.9");
 _Static_assert(sizeof(struct fadt) == 276, "section 5.2.9");
+_Static_assert(sizeof(struct mcfg) == 60, "PCI Firmware Specification");
 
 /* The area being filled. Once something does not fit, `full` is set and nothing more is given. */
 struct tables {
@@ -270,6 +282,18 @@ static uint64_t add_madt(struct tables *tables, const struct acpi_config *config
     return tables->full ? 0 : end_table(tables, &madt->header);
 }
 
+/* 0 where there is no PCI. */
+static uint64_t add_mcfg(struct tables *tables, const struct acpi_config *config)
+{
+    struct mcfg *mcfg = config->ecam_base ? take(tables, sizeof *mcfg, TABLE_ALIGNMENT) : NULL;
+
+    if (!mcfg)
+        return 0;
+    begin_table(&mcfg->header, "MCFG", MCFG_REVISION);
+    mcfg->base = config->ecam_base;
+    return end_table(tables, &mcfg->header);
+}
+
 static uint64_t add_dsdt(struct tables *tables, const struct acpi_config *config)
 {
     struct table_header *header = take(tables, sizeof *header, TABLE_ALIGNMENT);
@@ -285,15 +309,18 @@ static uint64_t add_dsdt(struct tables *tables, const struct acpi_config *config
     return tables->full ? 0 : end_table(tables, header);
 }
 
-static uint64_t add_xsdt(struct tables *tables, uint64_t fadt, uint64_t madt)
+static uint64_t add_xsdt(struct tables *tables, uint64_t fadt, uint64_t madt, uint64_t mcfg)
 {
-    struct xsdt *xsdt = take(tables, sizeof *xsdt, TABLE_ALIGNMENT);
+    uint64_t absent = mcfg ? 0 : sizeof mcfg;
+    struct xsdt *xsdt = take(tables, sizeof *xsdt - absent, TABLE_ALIGNMENT);
 
     if (!xsdt)
         return 0;
     begin_table(&xsdt->header, "XSDT", XSDT_REVISION);
     xsdt->entries[0] = fadt;
     xsdt->entries[1] = madt;
+    if (mcfg)
+        xsdt->entries[2] = mcfg;
     return end_table(tables, &xsdt->header);
 }
 
@@ -316,7 +343,8 @@ static void add_all(struct tables *tables, const struct acpi_config *config)
     uint64_t dsdt = add_dsdt(tables, config);
     uint64_t fadt = add_fadt(tables, config, dsdt);
     uint64_t madt = add_madt(tables, config);
-    uint64_t xsdt = add_xsdt(tables, fadt, madt);
+    uint64_t mcfg = add_mcfg(tables, config);
+    uint64_t xsdt = add_xsdt(tables, fadt, madt, mcfg);
 
     if (!tables->full)
         fill_rsdp(rsdp, xsdt);
@@ -333,6 +361,8 @@ static int check_config(const struct acpi_config *config, struct err *err)
     if (config->sleep_type_s5 > 7)
         return err_set(err, -EINVAL, "ACPI tables: SLP_TYP is %u; it has three bits",
                        config->sleep_type_s5);
+    if (config->ecam_base > UINT32_MAX + 1ull - ACPI_ECAM_SIZE)
+        return err_set(err, -EINVAL, "ACPI tables: the PCI bus is not below 4 GiB");
     for (unsigned i = 0; i < config->virtio_mmio_count; i++) {
         const struct acpi_virtio_mmio *window = &config->virtio_mmio[i];
 

@@ -6,6 +6,7 @@
  *
  *     RSDP -> XSDT -> FADT -> DSDT (\_S5 and the devices)
  *                  -> MADT         (processors, I/O APIC)
+ *                  -> MCFG         (the PCI bus's configuration space, if there is a bus)
  *
  * A guest powers off by writing SLP_TYP and SLP_EN to the sleep control register and reboots by
  * writing the reset value to the reset register.
@@ -20,6 +21,7 @@
 
 #define ACPI_CPUS_MAX 1024u
 #define ACPI_VIRTIO_MMIO_MAX 64u
+#define ACPI_ECAM_SIZE 0x100000u
 
 struct acpi_virtio_mmio {
     uint64_t base; /* below 4 GiB */
@@ -49,6 +51,11 @@ struct acpi_config {
 
     const struct acpi_virtio_mmio *virtio_mmio;
     unsigned virtio_mmio_count;
+
+    /* PCI: bus 0 alone, no interrupt pins. */
+    uint64_t ecam_base; /* of its 1 MiB of configuration space, below 4 GiB; 0: no PCI */
+    uint32_t pci_window_base; /* where BARs may be */
+    uint32_t pci_window_size;
 };
 
 /*

@@ -29,8 +29,16 @@ enum resource {
     RESOURCE_IO = 0x47,
     RESOURCE_END = 0x79,
     RESOURCE_MEMORY32_FIXED = 0x86,
+    RESOURCE_DWORD_SPACE = 0x87,
+    RESOURCE_WORD_SPACE = 0x88,
     RESOURCE_INTERRUPT = 0x89,
 };
+
+/* Section 6.4.3.5: address space descriptors. */
+#define SPACE_MEMORY 0u
+#define SPACE_BUS_NUMBERS 2u
+#define SPACE_FIXED 0x0cu /* produced by the device; both ends fixed; decoded positively */
+#define SPACE_MEMORY_READ_WRITE 0x01u
 
 #define PACKAGE_LENGTH_MAX 4u
 #define INTEGER_MAX 9u
@@ -248,4 +256,36 @@ void aml_interrupt(struct aml *aml, uint32_t gsi)
     put_byte(aml, 0x03); /* consumer, edge, active high, exclusive */
     put_byte(aml, 1);    /* one interrupt */
     put_little_endian(aml, gsi, 4);
+}
+
+/* Granularity, first, last, translation and length, each of `width` bytes. */
+static void put_range(struct aml *aml, uint64_t first, uint64_t size, unsigned width)
+{
+    put_little_endian(aml, 0, width);
+    put_little_endian(aml, first, width);
+    put_little_endian(aml, first + size - 1, width);
+    put_little_endian(aml, 0, width);
+    put_little_endian(aml, size, width);
+}
+
+static void put_space(struct aml *aml, enum resource resource, unsigned space, unsigned flags,
+                      unsigned width)
+{
+    put_byte(aml, resource);
+    put_little_endian(aml, 3 + 5 * width, 2);
+    put_byte(aml, space);
+    put_byte(aml, SPACE_FIXED);
+    put_byte(aml, flags);
+}
+
+void aml_bus_numbers(struct aml *aml, uint8_t first, uint8_t last)
+{
+    put_space(aml, RESOURCE_WORD_SPACE, SPACE_BUS_NUMBERS, 0, 2);
+    put_range(aml, first, last - first + 1u, 2);
+}
+
+void aml_memory_window(struct aml *aml, uint32_t base, uint32_t size)
+{
+    put_space(aml, RESOURCE_DWORD_SPACE, SPACE_MEMORY, SPACE_MEMORY_READ_WRITE, 4);
+    put_range(aml, base, size, 4);
 }

@@ -46,5 +46,8 @@ void aml_end_resources(struct aml *aml, struct aml_block block);
 void aml_memory32(struct aml *aml, uint32_t base, uint32_t size); /* read-write, fixed */
 void aml_io(struct aml *aml, uint16_t port, uint8_t count);       /* 16-bit decode, fixed */
 void aml_interrupt(struct aml *aml, uint32_t gsi);                /* edge, active high, exclusive */
+/* What a bridge passes on: bus numbers, and memory (not cacheable, read-write). */
+void aml_bus_numbers(struct aml *aml, uint8_t first, uint8_t last);
+void aml_memory_window(struct aml *aml, uint32_t base, uint32_t size);
 
 #endif

@@ -80,6 +80,42 @@ static void write_virtio_mmio(struct aml *aml, unsigned index,
     aml_end(aml, device);
 }
 
+/*
+ * Operating systems trust the MCFG only where a motherboard resource says that the range is taken
+ * (PCI Firmware Specification 3.3, section 4.1.2).
+ */
+static void write_ecam(struct aml *aml, uint32_t base)
+{
+    struct aml_block device = aml_begin_device(aml, "ECAM");
+    struct aml_block resources;
+
+    aml_name_eisa_id(aml, "_HID", "PNP0C02");
+    aml_name_string(aml, "_UID", "ECAM");
+    resources = aml_begin_resources(aml);
+    aml_memory32(aml, base, ACPI_ECAM_SIZE);
+    aml_end_resources(aml, resources);
+    aml_end(aml, device);
+}
+
+/* No _PRT, for no function has an interrupt pin. */
+static void write_pci(struct aml *aml, uint32_t window_base, uint32_t window_size)
+{
+    struct aml_block device = aml_begin_device(aml, "PCI0");
+    struct aml_block resources;
+
+    aml_name_eisa_id(aml, "_HID", "PNP0A08");
+    aml_name_eisa_id(aml, "_CID", "PNP0A03");
+    aml_name_integer(aml, "_UID", 0);
+    aml_name_integer(aml, "_SEG", 0);
+    aml_name_integer(aml, "_BBN", 0);
+    aml_name_integer(aml, "_CCA", 1);
+    resources = aml_begin_resources(aml);
+    aml_bus_numbers(aml, 0, 0);
+    aml_memory_window(aml, window_base, window_size);
+    aml_end_resources(aml, resources);
+    aml_end(aml, device);
+}
+
 void dsdt_write(struct aml *aml, const struct acpi_config *config)
 {
     struct aml_block scope;
@@ -92,6 +128,10 @@ void dsdt_write(struct aml *aml, const struct acpi_config *config)
         write_rtc(aml, config->rtc_port, config->rtc_gsi);
     if (config->pvpanic_port)
         write_pvpanic(aml, config->pvpanic_port);
+    if (config->ecam_base) {
+        write_ecam(aml, (uint32_t)config->ecam_base);
+        write_pci(aml, config->pci_window_base, config->pci_window_size);
+    }
     for (unsigned i = 0; i < config->virtio_mmio_count; i++)
         write_virtio_mmio(aml, i, &config->virtio_mmio[i]);
     aml_end(aml, scope);

@@ -4,6 +4,8 @@
 #include "vmm/husk.h"
 #include "vmm/machine.h"
 #include "vmm/public_err.h"
+#include "vmm/virtio_bus.h"
+#include "vmm/stats.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,7 +51,6 @@ int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
         err.blame = ERR_BLAME_HOST; /* where no step of the construction says otherwise */
         rc = machine_create(&checked, &sink, &vm->machine, &err);
     }
-    machine_config_free(&checked);
     if (rc) {
         free(vm);
         return public_err_pass(public_err, &err);
@@ -90,6 +91,13 @@ void husk_vm_stop(struct husk_vm *vm)
     machine_stop(vm->machine, HUSK_REQUEST);
 }
 
+int husk_vm_refresh_disk(struct husk_vm *vm, uint32_t index, struct husk_err *public_err)
+{
+    struct err err = {.blame = ERR_BLAME_INPUT};
+
+    return virtio_bus_refresh_disk(vm->machine, index, &err) ? public_err_pass(public_err, &err) : 0;
+}
+
 void husk_vm_resize_console(struct husk_vm *vm, uint16_t columns, uint16_t rows)
 {
     machine_resize_console(vm->machine, columns, rows);
@@ -109,6 +117,11 @@ void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing)
     };
 
     memcpy(timing, &now, timing->size < sizeof now ? timing->size : sizeof now);
+}
+
+char *husk_vm_stats(const struct husk_vm *vm)
+{
+    return stats_json(vm->machine);
 }
 
 void husk_vm_destroy(struct husk_vm *vm)

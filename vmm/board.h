@@ -12,7 +12,10 @@
 int board_create(struct machine *machine, struct board **board, struct err *err);
 void board_destroy(struct board *board);
 
-/* Address and gsi of virtio window `slot`; -ENOSPC when there are no more. */
+/* The PCI bus; NULL when the machine has none. It is the board's. */
+struct pci_bus *board_pci_bus(struct board *board);
+
+/* Address and gsi of virtio-mmio window `slot`; -ENOSPC when there are no more. */
 int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err);
 
 /*

@@ -12,6 +12,7 @@
 #include "devices/legacy/rtc_cmos.h"
 #include "devices/legacy/timing_port.h"
 #include "devices/legacy/uart16550.h"
+#include "devices/pci/bus.h"
 #include "firmware/acpi.h"
 #include "firmware/boot_parameters.h"
 #include "firmware/command_line.h"
@@ -44,6 +45,8 @@ struct board {
     struct acpi_power power;
     struct pvpanic pvpanic;
     struct timing_port timing_port;
+    bool has_pci;
+    struct pci_bus pci;
 };
 
 /* --- devices --- */
@@ -89,6 +92,26 @@ static int add_ports(struct machine *machine, struct board *board, struct err *e
     return rc;
 }
 
+static int add_pci(struct machine *machine, struct board *board, struct err *err)
+{
+    const struct pci_window window = {LAYOUT_PCI_WINDOW, LAYOUT_PCI_WINDOW_SIZE};
+    int rc;
+
+    if (machine->config.bus != HUSK_BUS_PCI)
+        return 0;
+    pci_bus_init(&board->pci, &window);
+    board->has_pci = true;
+    rc = bus_add(&machine->mmio, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_SIZE, &pci_ecam_ops,
+                 &board->pci, err);
+    return rc ?: bus_add(&machine->mmio, window.base, window.size, &pci_window_ops, &board->pci,
+                         err);
+}
+
+struct pci_bus *board_pci_bus(struct board *board)
+{
+    return board->has_pci ? &board->pci : NULL;
+}
+
 int board_create(struct machine *machine, struct board **out, struct err *err)
 {
     struct power_sink sink = machine_power_sink(machine);
@@ -105,7 +128,9 @@ int board_create(struct machine *machine, struct board **out, struct err *err)
     timing_port_init(&board->timing_port, mark_phase, machine);
     *out = board;
     rc = add_uart(machine, board, err);
-    return rc ?: add_ports(machine, board, err);
+    if (rc == 0)
+        rc = add_ports(machine, board, err);
+    return rc ?: add_pci(machine, board, err);
 }
 
 void board_destroy(struct board *board)
@@ -117,6 +142,8 @@ void board_destroy(struct board *board)
     irq_close(&board->uart_irq);
     i8042_destroy(&board->i8042);
     rtc_cmos_destroy(&board->rtc);
+    if (board->has_pci)
+        pci_bus_destroy(&board->pci);
     free(board);
 }
 
@@ -132,7 +159,8 @@ int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err
     if (*gsi >= LAYOUT_RTC_GSI)
         *gsi += 2;
     if (*gsi >= LAYOUT_GSI_COUNT)
-        return err_set(err, -ENOSPC, "too many devices: %u fit; use fewer disks", slot);
+        return err_set(err, -ENOSPC,
+                       "too many devices: %u fit; use fewer disks or networks, or --bus pci", slot);
     *window = LAYOUT_VIRTIO_MMIO + slot * LAYOUT_VIRTIO_MMIO_STRIDE;
     return 0;
 }
@@ -178,8 +206,9 @@ static int load_initrd(struct machine *machine, const struct kernel_limits *limi
 }
 
 /*
- * What a stock kernel needs to be told to boot fast on this board: there is no PCI bus to probe,
- * one serial port at most, and a panic ends the machine at once instead of hanging it.
+ * What a stock kernel needs to be told to boot fast on this board: there is no PCI bus to probe, or
+ * none to look at before ACPI has told where it is; one serial port at most; and a panic ends the
+ * machine at once instead of hanging it.
  */
 static void default_command_line(const struct machine_config *config, char *line, size_t room)
 {
@@ -188,12 +217,16 @@ static void default_command_line(const struct machine_config *config, char *line
         [HUSK_CONSOLE_VIRTIO] = "console=hvc0 8250.nr_uarts=0",
         [HUSK_CONSOLE_OFF] = "8250.nr_uarts=0",
     };
+    static const char *const pci[] = {
+        [HUSK_BUS_MMIO] = "off",
+        [HUSK_BUS_PCI] = "noearly",
+    };
     const char *root = "";
 
     if (config->disk_count > 0)
         root = config->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
-    snprintf(line, room, "%s%s panic=-1 reboot=a pci=off cryptomgr.notests quiet",
-             consoles[config->console], root);
+    snprintf(line, room, "%s%s panic=-1 reboot=a pci=%s cryptomgr.notests quiet",
+             consoles[config->console], root, pci[config->bus]);
 }
 
 static int load_command_line(struct machine *machine, const struct kernel *kernel,
@@ -223,6 +256,7 @@ static int write_acpi(struct machine *machine, struct gpa *rsdp, struct err *err
     const struct memory_range area = {gpa(LAYOUT_ACPI), LAYOUT_ACPI_SIZE};
     struct acpi_virtio_mmio windows[MACHINE_VIRTIO_MAX];
     uint32_t apic_ids[ARCH_VCPUS_MAX];
+    bool pci = board_pci_bus(machine->board);
     const struct acpi_config config = {
         .apic_ids = apic_ids,
         .cpu_count = machine->config.cpus,
@@ -239,16 +273,19 @@ static int write_acpi(struct machine *machine, struct gpa *rsdp, struct err *err
         .rtc_port = LAYOUT_RTC_PORT,
         .pvpanic_port = LAYOUT_PVPANIC_PORT,
         .virtio_mmio = windows,
-        .virtio_mmio_count = machine->virtio_count,
+        .virtio_mmio_count = pci ? 0 : machine->virtio_count,
+        .ecam_base = pci ? LAYOUT_PCI_ECAM : 0,
+        .pci_window_base = LAYOUT_PCI_WINDOW,
+        .pci_window_size = LAYOUT_PCI_WINDOW_SIZE,
     };
 
     for (unsigned i = 0; i < config.cpu_count; i++)
         apic_ids[i] = arch_vcpu_hardware_id(i);
-    for (unsigned i = 0; i < machine->virtio_count; i++)
+    for (unsigned i = 0; i < config.virtio_mmio_count; i++)
         windows[i] = (struct acpi_virtio_mmio){
             .base = machine->virtio[i].window,
             .size = VIRTIO_MMIO_WINDOW,
-            .gsi = machine->virtio[i].transport.irq.gsi,
+            .gsi = machine->virtio[i].mmio.irq.gsi,
         };
     return acpi_build(&machine->memory, area, &config, rsdp, err);
 }
@@ -277,9 +314,11 @@ static int map_memory(struct machine *machine, struct memory_map *map, struct er
         {gpa(LAYOUT_LOW_RAM_END), LAYOUT_ACPI - LAYOUT_LOW_RAM_END, MEMORY_MAP_RESERVED},
         {gpa(LAYOUT_ACPI), LAYOUT_ACPI_SIZE, MEMORY_MAP_ACPI},
         {gpa(LAYOUT_BIOS), LAYOUT_KERNEL_MIN - LAYOUT_BIOS, MEMORY_MAP_RESERVED},
+        {gpa(LAYOUT_PCI_ECAM), LAYOUT_PCI_ECAM_SIZE, MEMORY_MAP_RESERVED}, /* the last: if any */
     };
+    unsigned count = sizeof others / sizeof others[0] - !board_pci_bus(machine->board);
 
-    return memory_map_build(map, &machine->memory, others, sizeof others / sizeof others[0], err);
+    return memory_map_build(map, &machine->memory, others, count, err);
 }
 
 /* Writes what the kernel's boot protocol wants, and says where. */

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Defaults, limits, ownership and the checked copy of a configuration. */
 #include "vmm/config.h"
+#include "vmm/config_disk.h"
+#include "vmm/config_net.h"
 #include "vmm/config_parts.h"
 #include "vmm/public_err.h"
+
+#include "core/rate.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 
-/* What a configuration owns: strings, and the disk array once something was appended to it. */
-struct owned_string {
-    struct owned_string *next;
-    char text[];
+/* What a configuration owns: strings, and the arrays once something was appended to them. */
+struct owned_bytes {
+    struct owned_bytes *next;
+    _Alignas(void *) char bytes[];
 };
 
 struct owned {
-    struct owned_string *strings;
+    struct owned_bytes *pieces;
     struct husk_disk disks[HUSK_DISKS_MAX];
+    struct husk_net nets[HUSK_NETS_MAX];
 };
 
 void husk_config_init_size(struct husk_config *config, size_t size)
@@ -39,11 +44,11 @@ void husk_config_release(struct husk_config *config)
 {
     struct owned *owned = config->owned;
 
-    while (owned && owned->strings) {
-        struct owned_string *string = owned->strings;
+    while (owned && owned->pieces) {
+        struct owned_bytes *piece = owned->pieces;
 
-        owned->strings = string->next;
-        free(string);
+        owned->pieces = piece->next;
+        free(piece);
     }
     free(owned);
     husk_config_init_size(config, config->size); /* so that nothing points at what is gone */
@@ -56,18 +61,23 @@ static struct owned *owned_by(struct husk_config *config)
     return config->owned;
 }
 
-char *config_own_string(struct husk_config *config, const char *text, size_t size)
+void *config_own(struct husk_config *config, const void *bytes, size_t size)
 {
     struct owned *owned = owned_by(config);
-    struct owned_string *string = owned ? malloc(sizeof *string + size + 1) : NULL;
+    struct owned_bytes *piece = owned ? malloc(sizeof *piece + size + 1) : NULL;
 
-    if (!string)
+    if (!piece)
         return NULL;
-    memcpy(string->text, text, size);
-    string->text[size] = '\0';
-    string->next = owned->strings;
-    owned->strings = string;
-    return string->text;
+    memcpy(piece->bytes, bytes, size);
+    piece->bytes[size] = '\0';
+    piece->next = owned->pieces;
+    owned->pieces = piece;
+    return piece->bytes;
+}
+
+char *config_own_string(struct husk_config *config, const char *text, size_t size)
+{
+    return config_own(config, text, size);
 }
 
 int config_append_disk(struct husk_config *config, const struct husk_disk *disk, struct err *err)
@@ -86,13 +96,29 @@ int config_append_disk(struct husk_config *config, const struct husk_disk *disk,
     return 0;
 }
 
+int config_append_net(struct husk_config *config, const struct husk_net *net, struct err *err)
+{
+    struct owned *owned;
+
+    if (config->net_count >= HUSK_NETS_MAX)
+        return err_set(err, -ENOSPC, "is one too many; give at most %d", HUSK_NETS_MAX);
+    owned = owned_by(config);
+    if (!owned)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (config->nets != owned->nets && config->net_count > 0)
+        memcpy(owned->nets, config->nets, config->net_count * sizeof *net);
+    owned->nets[config->net_count++] = *net;
+    config->nets = owned->nets;
+    return 0;
+}
+
 /* --- limits --- */
 
-int config_check_cpus(uint64_t cpus, struct err *err)
+int config_check_count(int64_t count, unsigned least, unsigned most, struct err *err)
 {
-    if (cpus < 1 || cpus > HUSK_CPUS_MAX)
-        return err_set(err, -ERANGE, "%llu is not possible; give 1 to %d",
-                       (unsigned long long)cpus, HUSK_CPUS_MAX);
+    if (count < least || count > most)
+        return err_set(err, -ERANGE, "%lld is not possible; give %u to %u", (long long)count,
+                       least, most);
     return 0;
 }
 
@@ -128,6 +154,17 @@ int config_check_serial(const char *serial, struct err *err)
     return 0;
 }
 
+int config_check_rate(const struct husk_rate *rate, struct err *err)
+{
+    if ((rate->bytes_burst && !rate->bytes) || (rate->operations_burst && !rate->operations))
+        return err_set(err, -EINVAL, "a burst without a rate; give both");
+    if (rate->bytes > RATE_MAX || rate->bytes_burst > RATE_MAX || rate->operations > RATE_MAX ||
+        rate->operations_burst > RATE_MAX)
+        return err_set(err, -ERANGE, "more than %llu is no limit; leave it out",
+                       (unsigned long long)RATE_MAX);
+    return 0;
+}
+
 static int check_optional_path(const char *key, const char *path, struct err *err)
 {
     if (path && config_check_path(path, err)) {
@@ -145,17 +182,29 @@ static int check_disks(const struct husk_config *config, struct err *err)
     if (config->disk_count > 0 && !config->disks)
         return err_set(err, -EINVAL, "disks: the array is missing");
     for (uint32_t i = 0; i < config->disk_count; i++) {
-        const struct husk_disk *disk = &config->disks[i];
+        int rc = config_check_disk(&config->disks[i], err);
 
-        if (!disk->path)
-            return err_set(err, -EINVAL, "disks[%u].path: is missing; give a path", i);
-        if (config_check_path(disk->path, err)) {
-            err_prefix(err, "disks[%u].path", i);
-            return -EINVAL;
+        if (rc) {
+            err_prefix(err, "disks[%u]", i);
+            return rc;
         }
-        if (disk->serial && config_check_serial(disk->serial, err)) {
-            err_prefix(err, "disks[%u].serial", i);
-            return -EINVAL;
+    }
+    return 0;
+}
+
+static int check_nets(const struct husk_config *config, struct err *err)
+{
+    if (config->net_count > HUSK_NETS_MAX)
+        return err_set(err, -ERANGE, "nets: %u are too many; give %d at most", config->net_count,
+                       HUSK_NETS_MAX);
+    if (config->net_count > 0 && !config->nets)
+        return err_set(err, -EINVAL, "nets: the array is missing");
+    for (uint32_t i = 0; i < config->net_count; i++) {
+        int rc = config_check_net(&config->nets[i], err);
+
+        if (rc) {
+            err_prefix(err, "nets[%u]", i);
+            return rc;
         }
     }
     return 0;
@@ -165,13 +214,19 @@ static int check_numbers(const struct husk_config *config, struct err *err)
 {
     int rc;
 
-    if ((rc = config_check_cpus(config->cpus, err)) < 0)
+    if ((rc = config_check_count(config->cpus, 1, HUSK_CPUS_MAX, err)) < 0)
         err_prefix(err, "cpus");
+    else if ((rc = config_check_count(config->iothreads, 0, HUSK_IOTHREADS_MAX, err)) < 0)
+        err_prefix(err, "iothreads");
     else if ((rc = config_check_memory(config->memory, err)) < 0)
         err_prefix(err, "memory");
     else if ((unsigned)config->console > HUSK_CONSOLE_OFF)
         rc = err_set(err, -EINVAL, "console: %d is none of serial, virtio and off",
                      (int)config->console);
+    else if ((unsigned)config->rings > HUSK_RINGS_PACKED)
+        rc = err_set(err, -EINVAL, "rings: %d is none of split and packed", (int)config->rings);
+    else if ((unsigned)config->bus > HUSK_BUS_PCI)
+        rc = err_set(err, -EINVAL, "bus: %d is neither mmio nor pci", (int)config->bus);
     return rc;
 }
 
@@ -188,7 +243,7 @@ static int check(const struct husk_config *config, struct err *err)
         (rc = check_optional_path("initrd", config->initrd, err)) < 0 ||
         (rc = check_numbers(config, err)) < 0)
         return rc;
-    return check_disks(config, err);
+    return check_disks(config, err) ?: check_nets(config, err);
 }
 
 /* The caller may be older and know fewer fields: those that it lacks have their defaults. */
@@ -242,8 +297,8 @@ static bool copy_string(const char **to, const char *from)
     return !from || *to;
 }
 
-int machine_config_copy(const struct machine_config *from, struct machine_config *to,
-                        struct err *err)
+/* Errors: -ENOMEM, with *to empty. */
+static int copy(const struct machine_config *from, struct machine_config *to, struct err *err)
 {
     bool copied = true;
 
@@ -256,6 +311,8 @@ int machine_config_copy(const struct machine_config *from, struct machine_config
         copied &= copy_string(&to->disks[i].path, from->disks[i].path);
         copied &= copy_string(&to->disks[i].serial, from->disks[i].serial);
     }
+    for (uint32_t i = 0; i < to->net_count; i++)
+        copied &= copy_string(&to->nets[i].name, from->nets[i].name);
     if (copied)
         return 0;
     machine_config_free(to);
@@ -277,7 +334,42 @@ void machine_config_free(struct machine_config *config)
         free_string(config->disks[i].path);
         free_string(config->disks[i].serial);
     }
+    for (uint32_t i = 0; i < config->net_count; i++)
+        free_string(config->nets[i].name);
     *config = (struct machine_config){0};
+}
+
+static void borrow_disk(const struct husk_disk *from, const struct husk_config *config,
+                        struct machine_disk *to)
+{
+    *to = (struct machine_disk){
+        .path = from->path,
+        .serial = from->serial,
+        .read_only = from->read_only,
+        .cache = from->cache,
+        .engine = from->engine,
+        .queues = config_disk_queues(from, config),
+        .rate = from->rate,
+    };
+}
+
+static void borrow_net(const struct husk_net *net, uint32_t index, struct machine_net *borrowed)
+{
+    *borrowed = (struct machine_net){
+        .kind = net->kind,
+        .name = net->name,
+        .fd = net->fd,
+        .queues = net->queues ? net->queues : 1,
+        .mtu = (uint16_t)net->mtu,
+        .receive = net->receive,
+        .send = net->send,
+        .forward_count = net->forward_count,
+        .restricted = net->restricted,
+        .vhost = net->vhost,
+    };
+    config_net_mac(net, index, borrowed->mac);
+    for (uint32_t i = 0; i < net->forward_count; i++)
+        net_forward_parse(&borrowed->forwards[i], net->forwards[i], NULL); /* it has been checked */
 }
 
 int config_validate(const struct husk_config *public_config, struct machine_config *config,
@@ -297,14 +389,19 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
         .append = read.append,
         .command_line = read.command_line,
         .cpus = read.cpus,
+        .iothreads = read.iothreads,
+        .bus = read.bus,
         .memory = read.memory,
         .disk_count = read.disk_count,
+        .net_count = read.net_count,
+        .rings = read.rings,
         .console = read.console,
         .console_in_fd = read.console_in_fd,
         .console_out_fd = read.console_out_fd,
     };
     for (uint32_t i = 0; i < read.disk_count; i++)
-        borrowed.disks[i] = (struct machine_disk){
-            read.disks[i].path, read.disks[i].serial, read.disks[i].read_only};
-    return machine_config_copy(&borrowed, config, err);
+        borrow_disk(&read.disks[i], &read, &borrowed.disks[i]);
+    for (uint32_t i = 0; i < read.net_count; i++)
+        borrow_net(&read.nets[i], i, &borrowed.nets[i]);
+    return copy(&borrowed, config, err);
 }

@@ -7,6 +7,7 @@
 #define HUSK_VMM_CONFIG_H
 
 #include "core/err.h"
+#include "devices/net/forward.h"
 #include "vmm/husk.h"
 
 #include <stdbool.h>
@@ -15,13 +16,35 @@
 #define CONFIG_MEMORY_MIN (32ull << 20)
 #define CONFIG_MEMORY_MAX (1ull << 40)
 #define CONFIG_MEMORY_STEP 4096ull
+#define CONFIG_MAC_SIZE 6u
 #define CONFIG_SERIAL_MAX 20u /* bytes; VIRTIO_BLK_T_GET_ID in virtio 1.2, 5.2.6 */
 
 struct machine_disk {
     const char *path;
     const char *serial; /* or NULL */
     bool read_only;
+    enum husk_cache cache;
+    enum husk_engine engine;
+    unsigned queues;
+    struct husk_rate rate;
 };
+
+struct machine_net {
+    enum husk_net_kind kind;
+    const char *name; /* or NULL */
+    int fd;
+    uint8_t mac[CONFIG_MAC_SIZE];
+    unsigned queues;
+    uint16_t mtu; /* 0: the network's */
+    struct husk_rate receive;
+    struct husk_rate send;
+    struct net_forward forwards[HUSK_FORWARDS_MAX];
+    unsigned forward_count;
+    bool restricted;
+    bool vhost;
+};
+
+_Static_assert(HUSK_FORWARDS_MAX == NET_FORWARDS_MAX, "what is promised is kept");
 
 /* All strings are owned by it; optional ones are NULL when not given. */
 struct machine_config {
@@ -30,9 +53,14 @@ struct machine_config {
     const char *append;
     const char *command_line;
     uint32_t cpus;
+    uint32_t iothreads;
     uint64_t memory; /* bytes, a multiple of CONFIG_MEMORY_STEP */
     struct machine_disk disks[HUSK_DISKS_MAX];
     uint32_t disk_count;
+    struct machine_net nets[HUSK_NETS_MAX];
+    uint32_t net_count;
+    enum husk_rings rings;
+    enum husk_bus bus;
     enum husk_console console;
     int console_in_fd;
     int console_out_fd;
@@ -45,10 +73,6 @@ struct machine_config {
  */
 int config_validate(const struct husk_config *public_config, struct machine_config *config,
                     struct err *err);
-
-/* A second copy, which lives apart from the first. Errors: -ENOMEM, with *to empty. */
-int machine_config_copy(const struct machine_config *from, struct machine_config *to,
-                        struct err *err);
 
 /* Harmless on an empty (zeroed) or freed one. */
 void machine_config_free(struct machine_config *config);

@@ -5,12 +5,15 @@
  * Tables say which keys there are; each entry knows how to read a value and how to write it.
  * Messages name the file and the key's place in it ("vm.json: disks[1].serial: ...").
  */
+#include "vmm/config_disk.h"
+#include "vmm/config_net.h"
 #include "vmm/config_parts.h"
 #include "vmm/public_err.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +37,16 @@ static const char *const console_names[] = {
     [HUSK_CONSOLE_SERIAL] = "serial",
     [HUSK_CONSOLE_VIRTIO] = "virtio",
     [HUSK_CONSOLE_OFF] = "off",
+};
+
+static const char *const rings_names[] = {
+    [HUSK_RINGS_SPLIT] = "split",
+    [HUSK_RINGS_PACKED] = "packed",
+};
+
+static const char *const bus_names[] = {
+    [HUSK_BUS_MMIO] = "mmio",
+    [HUSK_BUS_PCI] = "pci",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -98,40 +111,59 @@ static json_t *write_string(const void *field)
     return *string ? json_string_nocheck(*string) : NULL; /* json_dumps() checks it */
 }
 
-static int read_cpus(struct reader *reader, void *field, const json_t *value)
+static int read_count(struct reader *reader, void *field, const json_t *value, unsigned least,
+                      unsigned most)
 {
-    json_int_t cpus = json_integer_value(value);
+    json_int_t count = json_integer_value(value);
     int rc;
 
     if (!json_is_integer(value))
         return wrong_type(reader, value, "an integer");
-    if (cpus < 0)
-        return err_set(reader->err, -ERANGE, "%" PRId64 " is negative; give 1 to %d", (int64_t)cpus,
-                       HUSK_CPUS_MAX);
-    rc = config_check_cpus((uint64_t)cpus, reader->err);
+    rc = config_check_count(count, least, most, reader->err);
     if (rc == 0)
-        *(uint32_t *)field = (uint32_t)cpus;
+        *(uint32_t *)field = (uint32_t)count;
     return rc;
 }
 
-static json_t *write_cpus(const void *field)
+static int read_cpus(struct reader *reader, void *field, const json_t *value)
+{
+    return read_count(reader, field, value, 1, HUSK_CPUS_MAX);
+}
+
+static int read_iothreads(struct reader *reader, void *field, const json_t *value)
+{
+    return read_count(reader, field, value, 0, HUSK_IOTHREADS_MAX);
+}
+
+static json_t *write_count(const void *field)
 {
     return json_integer(*(const uint32_t *)field);
+}
+
+/* Where 0 is the default. */
+static json_t *write_count_if_any(const void *field)
+{
+    return *(const uint32_t *)field ? write_count(field) : NULL;
+}
+
+/* Bytes, or whatever else comes in large numbers. */
+static int read_size(struct reader *reader, uint64_t *size, const json_t *value)
+{
+    if (json_is_string(value))
+        return config_parse_size(json_string_value(value), size, reader->err);
+    if (!json_is_integer(value))
+        return wrong_type(reader, value, "a size such as \"512M\", or an integer");
+    if (json_integer_value(value) < 0)
+        return err_set(reader->err, -ERANGE, "is negative; give a size such as \"512M\"");
+    *size = (uint64_t)json_integer_value(value);
+    return 0;
 }
 
 static int read_memory(struct reader *reader, void *field, const json_t *value)
 {
     uint64_t bytes = 0;
-    int rc = 0;
+    int rc = read_size(reader, &bytes, value);
 
-    if (json_is_string(value))
-        rc = config_parse_size(json_string_value(value), &bytes, reader->err);
-    else if (!json_is_integer(value))
-        rc = wrong_type(reader, value, "a size such as \"512M\", or an integer of bytes");
-    else if (json_integer_value(value) < 0)
-        rc = err_set(reader->err, -ERANGE, "is negative; give a size such as \"512M\"");
-    else
-        bytes = (uint64_t)json_integer_value(value);
     if (rc == 0)
         rc = config_check_memory(bytes, reader->err);
     if (rc == 0)
@@ -139,8 +171,20 @@ static int read_memory(struct reader *reader, void *field, const json_t *value)
     return rc;
 }
 
+static int read_rate(struct reader *reader, void *field, const json_t *value)
+{
+    uint64_t rate = 0;
+    int rc = read_size(reader, &rate, value);
+
+    if (rc == 0 && rate == 0)
+        rc = err_set(reader->err, -ERANGE, "0 would let nothing pass; leave it out for no limit");
+    if (rc == 0)
+        *(uint64_t *)field = rate;
+    return rc;
+}
+
 /* In the largest unit that leaves a whole number. */
-static json_t *write_memory(const void *field)
+static json_t *write_size(const void *field)
 {
     static const char units[] = {'K', 'M', 'G', 'T'};
     uint64_t number = *(const uint64_t *)field;
@@ -157,19 +201,33 @@ static json_t *write_memory(const void *field)
     return json_string(text);
 }
 
-static int read_console(struct reader *reader, void *field, const json_t *value)
+static json_t *write_rate(const void *field)
+{
+    return *(const uint64_t *)field ? write_size(field) : NULL;
+}
+
+/* One of `names`, as its index; `all` lists them for a message. */
+static int read_choice(struct reader *reader, const json_t *value, const char *const *names,
+                       unsigned count, const char *all, unsigned *choice)
 {
     if (!json_is_string(value))
-        return wrong_type(reader, value, "\"serial\", \"virtio\" or \"off\"");
-    for (unsigned i = 0; i < COUNT(console_names); i++) {
-        if (strcmp(json_string_value(value), console_names[i]) == 0) {
-            *(enum husk_console *)field = (enum husk_console)i;
+        return wrong_type(reader, value, all);
+    for (*choice = 0; *choice < count; ++*choice)
+        if (strcmp(json_string_value(value), names[*choice]) == 0)
             return 0;
-        }
-    }
-    return err_set(reader->err, -EINVAL,
-                   "there is no \"%.40s\"; give \"serial\", \"virtio\" or \"off\"",
-                   json_string_value(value));
+    return err_set(reader->err, -EINVAL, "there is no \"%.40s\"; give %s",
+                   json_string_value(value), all);
+}
+
+static int read_console(struct reader *reader, void *field, const json_t *value)
+{
+    unsigned choice = 0;
+    int rc = read_choice(reader, value, console_names, COUNT(console_names),
+                         "\"serial\", \"virtio\" or \"off\"", &choice);
+
+    if (rc == 0)
+        *(enum husk_console *)field = (enum husk_console)choice;
+    return rc;
 }
 
 static json_t *write_console(const void *field)
@@ -177,6 +235,81 @@ static json_t *write_console(const void *field)
     unsigned console = *(const enum husk_console *)field;
 
     return console < COUNT(console_names) ? json_string(console_names[console]) : NULL;
+}
+
+static int read_rings(struct reader *reader, void *field, const json_t *value)
+{
+    unsigned choice = 0;
+    int rc = read_choice(reader, value, rings_names, COUNT(rings_names),
+                         "\"split\" or \"packed\"", &choice);
+
+    if (rc == 0)
+        *(enum husk_rings *)field = (enum husk_rings)choice;
+    return rc;
+}
+
+/* Unless it is the default. */
+static json_t *write_rings(const void *field)
+{
+    return *(const enum husk_rings *)field == HUSK_RINGS_PACKED ? json_string("packed") : NULL;
+}
+
+static int read_bus(struct reader *reader, void *field, const json_t *value)
+{
+    unsigned choice = 0;
+    int rc = read_choice(reader, value, bus_names, COUNT(bus_names), "\"mmio\" or \"pci\"", &choice);
+
+    if (rc == 0)
+        *(enum husk_bus *)field = (enum husk_bus)choice;
+    return rc;
+}
+
+static json_t *write_bus(const void *field)
+{
+    enum husk_bus bus = *(const enum husk_bus *)field;
+
+    return bus == HUSK_BUS_PCI ? json_string(bus_names[bus]) : NULL;
+}
+
+static int read_cache(struct reader *reader, void *field, const json_t *value)
+{
+    unsigned choice = 0;
+    int rc = read_choice(reader, value, config_cache_names, CONFIG_CACHES,
+                         "\"writeback\", \"none\" or \"unsafe\"", &choice);
+
+    if (rc == 0)
+        *(enum husk_cache *)field = (enum husk_cache)choice;
+    return rc;
+}
+
+static json_t *write_cache(const void *field)
+{
+    unsigned cache = *(const enum husk_cache *)field;
+
+    return cache && cache < CONFIG_CACHES ? json_string(config_cache_names[cache]) : NULL;
+}
+
+static int read_engine(struct reader *reader, void *field, const json_t *value)
+{
+    unsigned choice = 0;
+    int rc = read_choice(reader, value, config_engine_names, CONFIG_ENGINES,
+                         "\"auto\", \"io_uring\" or \"sync\"", &choice);
+
+    if (rc == 0)
+        *(enum husk_engine *)field = (enum husk_engine)choice;
+    return rc;
+}
+
+static json_t *write_engine(const void *field)
+{
+    unsigned engine = *(const enum husk_engine *)field;
+
+    return engine && engine < CONFIG_ENGINES ? json_string(config_engine_names[engine]) : NULL;
+}
+
+static int read_disk_queues(struct reader *reader, void *field, const json_t *value)
+{
+    return read_count(reader, field, value, 1, HUSK_DISK_QUEUES_MAX);
 }
 
 static int read_flag(struct reader *reader, void *field, const json_t *value)
@@ -192,33 +325,198 @@ static json_t *write_flag(const void *field)
     return *(const bool *)field ? json_true() : NULL;
 }
 
+/* --- networks --- */
+
+/* Of the keys that say what kind of network it is, one was there. */
+static bool has_kind(const struct husk_net *net)
+{
+    return net->name || net->fd >= 0 || net->kind == HUSK_NET_USER;
+}
+
+static int second_kind(struct reader *reader)
+{
+    return err_set(reader->err, -EINVAL, "is one too many; give one of tap, stream, fd and user");
+}
+
+static int set_net(struct reader *reader, void *field, const json_t *value,
+                   enum husk_net_kind kind)
+{
+    struct husk_net *net = field;
+
+    if (has_kind(net))
+        return second_kind(reader);
+    net->kind = kind;
+    return read_path(reader, &net->name, value);
+}
+
+static int read_tap(struct reader *reader, void *field, const json_t *value)
+{
+    return set_net(reader, field, value, HUSK_NET_TAP);
+}
+
+static int read_stream(struct reader *reader, void *field, const json_t *value)
+{
+    return set_net(reader, field, value, HUSK_NET_STREAM);
+}
+
+static int read_fd(struct reader *reader, void *field, const json_t *value)
+{
+    struct husk_net *net = field;
+    json_int_t fd = json_integer_value(value);
+
+    if (!json_is_integer(value) || fd < 0 || fd > INT_MAX)
+        return wrong_type(reader, value, "the number of a descriptor");
+    if (has_kind(net))
+        return second_kind(reader);
+    net->kind = HUSK_NET_FD;
+    net->fd = (int)fd;
+    return 0;
+}
+
+/* True, or the path of its program. */
+static int read_user(struct reader *reader, void *field, const json_t *value)
+{
+    struct husk_net *net = field;
+
+    if (!json_is_true(value) && !json_is_string(value))
+        return wrong_type(reader, value, "true, or the path of husk-net-user");
+    if (has_kind(net))
+        return second_kind(reader);
+    net->kind = HUSK_NET_USER;
+    return json_is_true(value) ? 0 : read_path(reader, &net->name, value);
+}
+
+static json_t *write_user(const void *field)
+{
+    const struct husk_net *net = field;
+
+    if (net->kind != HUSK_NET_USER)
+        return NULL;
+    return net->name ? json_string_nocheck(net->name) : json_true();
+}
+
+static int read_forwards(struct reader *reader, void *field, const json_t *value)
+{
+    int rc = 0;
+
+    if (!json_is_array(value))
+        return wrong_type(reader, value, "an array of strings such as \"tcp:127.0.0.1:2222::22\"");
+    for (size_t i = 0; i < json_array_size(value) && rc == 0; i++) {
+        const char *rule = NULL;
+
+        rc = read_string(reader, &rule, json_array_get(value, i));
+        if (rc == 0)
+            rc = config_append_forward(reader->config, field, rule, reader->err);
+    }
+    return rc;
+}
+
+static json_t *write_forwards(const void *field)
+{
+    const struct husk_net *net = field;
+    json_t *array = net->forward_count ? json_array() : NULL;
+
+    for (uint32_t i = 0; i < net->forward_count; i++)
+        json_array_append_new(array, json_string_nocheck(net->forwards[i]));
+    return array;
+}
+
+static json_t *write_name(const struct husk_net *net, enum husk_net_kind kind)
+{
+    return net->kind == kind && net->name ? json_string_nocheck(net->name) : NULL;
+}
+
+static json_t *write_tap(const void *field)
+{
+    return write_name(field, HUSK_NET_TAP);
+}
+
+static json_t *write_stream(const void *field)
+{
+    return write_name(field, HUSK_NET_STREAM);
+}
+
+static json_t *write_fd(const void *field)
+{
+    const struct husk_net *net = field;
+
+    return net->kind == HUSK_NET_FD ? json_integer(net->fd) : NULL;
+}
+
+static int read_queues(struct reader *reader, void *field, const json_t *value)
+{
+    return read_count(reader, field, value, 1, HUSK_NET_QUEUES_MAX);
+}
+
+static int read_mtu(struct reader *reader, void *field, const json_t *value)
+{
+    return read_count(reader, field, value, CONFIG_MTU_MIN, CONFIG_MTU_MAX);
+}
+
 /* --- objects --- */
 
 static const struct key disk_keys[] = {
     {"path", read_path, write_string, offsetof(struct husk_disk, path)},
     {"read_only", read_flag, write_flag, offsetof(struct husk_disk, read_only)},
     {"serial", read_serial, write_string, offsetof(struct husk_disk, serial)},
+    {"cache", read_cache, write_cache, offsetof(struct husk_disk, cache)},
+    {"engine", read_engine, write_engine, offsetof(struct husk_disk, engine)},
+    {"queues", read_disk_queues, write_count_if_any, offsetof(struct husk_disk, queues)},
+    {"bps", read_rate, write_rate, offsetof(struct husk_disk, rate.bytes)},
+    {"bps_burst", read_rate, write_rate, offsetof(struct husk_disk, rate.bytes_burst)},
+    {"iops", read_rate, write_rate, offsetof(struct husk_disk, rate.operations)},
+    {"iops_burst", read_rate, write_rate, offsetof(struct husk_disk, rate.operations_burst)},
+};
+
+static const struct key net_keys[] = {
+    {"tap", read_tap, write_tap, 0}, /* of these four, one: kind and name */
+    {"stream", read_stream, write_stream, 0},
+    {"fd", read_fd, write_fd, 0},
+    {"user", read_user, write_user, 0},
+    {"hostfwd", read_forwards, write_forwards, 0},
+    {"restrict", read_flag, write_flag, offsetof(struct husk_net, restricted)},
+    {"vhost", read_flag, write_flag, offsetof(struct husk_net, vhost)},
+    {"mac", read_string, write_string, offsetof(struct husk_net, mac)},
+    {"queues", read_queues, write_count_if_any, offsetof(struct husk_net, queues)},
+    {"mtu", read_mtu, write_count_if_any, offsetof(struct husk_net, mtu)},
+    {"rx_bps", read_rate, write_rate, offsetof(struct husk_net, receive.bytes)},
+    {"rx_bps_burst", read_rate, write_rate, offsetof(struct husk_net, receive.bytes_burst)},
+    {"rx_pps", read_rate, write_rate, offsetof(struct husk_net, receive.operations)},
+    {"rx_pps_burst", read_rate, write_rate, offsetof(struct husk_net, receive.operations_burst)},
+    {"tx_bps", read_rate, write_rate, offsetof(struct husk_net, send.bytes)},
+    {"tx_bps_burst", read_rate, write_rate, offsetof(struct husk_net, send.bytes_burst)},
+    {"tx_pps", read_rate, write_rate, offsetof(struct husk_net, send.operations)},
+    {"tx_pps_burst", read_rate, write_rate, offsetof(struct husk_net, send.operations_burst)},
 };
 
 static int read_disks(struct reader *reader, void *field, const json_t *value);
 static json_t *write_disks(const void *field);
+static int read_nets(struct reader *reader, void *field, const json_t *value);
+static json_t *write_nets(const void *field);
 
 static const struct key config_keys[] = {
     {"kernel", read_path, write_string, offsetof(struct husk_config, kernel)},
     {"initrd", read_path, write_string, offsetof(struct husk_config, initrd)},
     {"append", read_string, write_string, offsetof(struct husk_config, append)},
     {"command_line", read_string, write_string, offsetof(struct husk_config, command_line)},
-    {"cpus", read_cpus, write_cpus, offsetof(struct husk_config, cpus)},
-    {"memory", read_memory, write_memory, offsetof(struct husk_config, memory)},
+    {"cpus", read_cpus, write_count, offsetof(struct husk_config, cpus)},
+    {"memory", read_memory, write_size, offsetof(struct husk_config, memory)},
     {"console", read_console, write_console, offsetof(struct husk_config, console)},
+    {"bus", read_bus, write_bus, offsetof(struct husk_config, bus)},
+    {"iothreads", read_iothreads, write_count_if_any, offsetof(struct husk_config, iothreads)},
+    {"rings", read_rings, write_rings, offsetof(struct husk_config, rings)},
     {"disks", read_disks, write_disks, 0}, /* two fields: the array and its length */
+    {"nets", read_nets, write_nets, 0},
 };
+
+/* The longest of the lists above. */
+#define KEYS_MAX COUNT(net_keys)
 
 static int unknown_key(struct reader *reader, const char *name, const struct key *keys,
                        size_t count)
 {
-    const char *words[COUNT(config_keys)];
-    char list[128] = "";
+    const char *words[KEYS_MAX];
+    char list[256] = "";
     const char *nearest;
 
     for (size_t i = 0; i < count; i++) {
@@ -318,6 +616,57 @@ static json_t *write_disks(const void *field)
     for (uint32_t i = 0; i < config->disk_count; i++)
         json_array_append_new(array,
                               write_object(&config->disks[i], disk_keys, COUNT(disk_keys)));
+    return array;
+}
+
+static int read_net(struct reader *reader, const json_t *value)
+{
+    struct husk_net net = {.fd = -1};
+    int rc;
+
+    if (!json_is_object(value))
+        return wrong_type(reader, value, "an object such as {\"user\": true}");
+    rc = read_object(reader, &net, value, net_keys, COUNT(net_keys));
+    if (rc)
+        return rc;
+    if (!has_kind(&net))
+        return err_set(reader->err, -EINVAL, "has none of \"tap\", \"stream\", \"fd\" and "
+                                             "\"user\"; give one");
+    rc = config_check_net(&net, reader->err);
+    return rc ? rc : config_append_net(reader->config, &net, reader->err);
+}
+
+/* The array replaces the networks that the configuration had. */
+static int read_nets(struct reader *reader, void *field, const json_t *value)
+{
+    size_t length = strlen(reader->place);
+    struct husk_config *config = field;
+
+    if (!json_is_array(value))
+        return wrong_type(reader, value, "an array of objects");
+    config->net_count = 0;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        int rc;
+
+        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
+        rc = read_net(reader, json_array_get(value, i));
+        if (rc)
+            return rc;
+    }
+    reader->place[length] = '\0';
+    return 0;
+}
+
+static json_t *write_nets(const void *field)
+{
+    const struct husk_config *config = field;
+    json_t *array;
+
+    if (config->net_count == 0)
+        return NULL;
+    array = json_array();
+    for (uint32_t i = 0; i < config->net_count; i++)
+        json_array_append_new(array, write_object(&config->nets[i], net_keys, COUNT(net_keys)));
     return array;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small languages of a configuration: sizes, disk options, and guesses at mistyped words. */
+/* The small languages of a configuration: sizes, parts of options, and guesses at mistyped words. */
 #include "vmm/config_parts.h"
 #include "vmm/public_err.h"
 
@@ -99,13 +99,9 @@ const char *config_nearest(const char *typed, const char *const *words, size_t c
     return nearest;
 }
 
-/* --- disk options --- */
+/* --- options --- */
 
-/*
- * Takes the part of `option` up to the next single comma, with doubled commas made single, into a
- * string that `config` owns, and moves `option` behind it (NULL: that was the last part).
- */
-static char *take_part(struct husk_config *config, const char **option)
+char *config_take_part(struct husk_config *config, const char **option)
 {
     const char *from = *option, *end = from;
     char *part, *to;
@@ -122,51 +118,4 @@ static char *take_part(struct husk_config *config, const char **option)
     *to = '\0';
     *option = *end ? end + 1 : NULL;
     return part;
-}
-
-static int apply_disk_option(struct husk_disk *disk, const char *part, struct err *err)
-{
-    if (strcmp(part, "ro") == 0) {
-        disk->read_only = true;
-        return 0;
-    }
-    if (strncmp(part, "serial=", 7) == 0) {
-        disk->serial = part + 7;
-        if (config_check_serial(disk->serial, err) < 0) {
-            err_prefix(err, "serial");
-            return -EINVAL;
-        }
-        return 0;
-    }
-    return err_set(err, -EINVAL, "unknown option \"%s\"; there are ro and serial=TEXT, and a "
-                   "comma in a path is written twice", part);
-}
-
-static int add_disk(struct husk_config *config, const char *option, struct err *err)
-{
-    struct husk_disk disk = {0};
-    int rc = 0;
-
-    disk.path = take_part(config, &option);
-    if (!disk.path)
-        return err_set(err, -ENOMEM, "out of memory");
-    if ((rc = config_check_path(disk.path, err)) < 0)
-        return rc;
-    while (option && rc == 0) {
-        const char *part = take_part(config, &option);
-
-        rc = part ? apply_disk_option(&disk, part, err) : err_set(err, -ENOMEM, "out of memory");
-    }
-    return rc ? rc : config_append_disk(config, &disk, err);
-}
-
-int husk_config_add_disk(struct husk_config *config, const char *option,
-                         struct husk_err *public_err)
-{
-    struct err err = {0};
-
-    if (add_disk(config, option, &err) == 0)
-        return 0;
-    err_prefix(&err, "disk \"%s\"", option);
-    return public_err_pass(public_err, &err);
 }

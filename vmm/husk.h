@@ -40,6 +40,11 @@ extern "C" {
 
 #define HUSK_CPUS_MAX 64
 #define HUSK_DISKS_MAX 15
+#define HUSK_DISK_QUEUES_MAX 16
+#define HUSK_IOTHREADS_MAX 16
+#define HUSK_NETS_MAX 8
+#define HUSK_FORWARDS_MAX 64
+#define HUSK_NET_QUEUES_MAX 8
 
 /* --- errors and log lines --- */
 
@@ -81,10 +86,75 @@ enum husk_console {
     HUSK_CONSOLE_OFF,
 };
 
+/* How drivers and devices keep the queues between them. */
+enum husk_rings {
+    HUSK_RINGS_SPLIT,
+    HUSK_RINGS_PACKED, /* offered; a guest that does not know them has split ones */
+};
+
+/* What carries the virtio devices. */
+enum husk_bus {
+    HUSK_BUS_MMIO, /* virtio-mmio: nothing to probe, the fastest boot */
+    HUSK_BUS_PCI,  /* virtio-pci with MSI-X: interrupts without exits, a vector for each queue */
+};
+
+/* A limit with bursts; 0: none. Operations are frames of a network, requests of a disk. */
+struct husk_rate {
+    uint64_t bytes;       /* a second */
+    uint64_t bytes_burst; /* at once, after idle time; 0: a tenth of a second's */
+    uint64_t operations;  /* a second */
+    uint64_t operations_burst;
+};
+
+/* Where the host keeps what a guest has written, and what a guest's flush does. */
+enum husk_cache {
+    HUSK_CACHE_WRITEBACK, /* in its page cache; a flush brings it to the disk */
+    HUSK_CACHE_NONE,      /* on the disk (O_DIRECT); a flush empties the disk's own cache */
+    HUSK_CACHE_UNSAFE,    /* in its page cache; a flush does nothing, so what the guest takes for
+                             durable is lost if the host fails */
+};
+
+/* How requests reach the host. */
+enum husk_engine {
+    HUSK_ENGINE_AUTO,     /* by io_uring where there is one, otherwise SYNC */
+    HUSK_ENGINE_IO_URING, /* many at a time */
+    HUSK_ENGINE_SYNC,     /* one after the other; a slow disk delays other devices */
+};
+
 struct husk_disk {
     const char *path;
     const char *serial; /* up to 20 bytes; NULL: one made from the image's identity */
     bool read_only;
+    enum husk_cache cache;
+    enum husk_engine engine;
+    uint32_t queues; /* 1 to HUSK_DISK_QUEUES_MAX; 0: one for each CPU that has an iothread */
+    struct husk_rate rate; /* of all queues together; bytes are those read and written */
+};
+
+enum husk_net_kind {
+    HUSK_NET_TAP,    /* a tap interface of the host */
+    HUSK_NET_STREAM, /* a Unix stream socket, as passt and QEMU's "-netdev stream" speak */
+    HUSK_NET_FD,     /* a descriptor of either */
+    HUSK_NET_USER,   /* NAT, DHCP and DNS by a child process, husk-net-user; takes no privilege */
+};
+
+struct husk_net {
+    enum husk_net_kind kind;
+    /* The interface, or the socket's path. User mode: the program, which is looked for beside the
+     * running one and in ../libexec/husk of that if this is NULL. */
+    const char *name;
+    int fd;           /* duplicated by husk_vm_create(); a tap's is made non-blocking */
+    const char *mac;  /* "02:00:00:00:00:01"; NULL: made from this host and the network's name */
+    uint32_t queues;  /* of a tap, in pairs, 1 to HUSK_NET_QUEUES_MAX; 0: 1 */
+    uint32_t mtu;     /* told to the guest; 0: the tap's, or 32000 in user mode */
+    struct husk_rate receive; /* by the guest, all queues together */
+    struct husk_rate send;
+    /* User mode: ports of the host that lead to the guest, "tcp|udp:[HOSTADDRESS]:HOSTPORT:
+     * [GUESTADDRESS]:GUESTPORT"; without them the addresses are 127.0.0.1 and 10.0.2.15. */
+    const char *const *forwards;
+    uint32_t forward_count; /* at most HUSK_FORWARDS_MAX */
+    bool restricted;        /* user mode: the guest reaches nothing; only forwards lead in */
+    bool vhost;             /* a tap's frames are moved by the host's kernel; no limits then */
 };
 
 /*
@@ -112,6 +182,14 @@ struct husk_config {
     int console_out_fd; /* where the guest's output goes; -1: nowhere (default) */
 
     void *owned; /* private */
+
+    uint32_t iothreads; /* threads for the queues of disks and networks; 0: one for everything */
+
+    const struct husk_net *nets; /* eth0, eth1, ... */
+    uint32_t net_count;
+
+    enum husk_rings rings; /* of all devices */
+    enum husk_bus bus; /* default HUSK_BUS_MMIO */
 };
 
 /* Defaults. */
@@ -139,9 +217,20 @@ HUSK_API int husk_config_parse_json(struct husk_config *config, const char *text
  */
 HUSK_API char *husk_config_to_json(const struct husk_config *config);
 
-/* Appends a disk given as "PATH[,ro][,serial=TEXT]"; a comma in a path is written twice. */
+/*
+ * Appends a disk given as "PATH", and ",ro", ",serial=TEXT", ",cache=none", ",bps=SIZE" and so on; a
+ * comma in a path is written twice.
+ */
 HUSK_API int husk_config_add_disk(struct husk_config *config, const char *option,
                                   struct husk_err *err);
+
+/*
+ * Appends a network given as "tap=NAME", "stream=PATH", "fd=N" or "user[=PROGRAM]", and
+ * ",queues=N", ",mac=ADDRESS", ",mtu=N", ",rx_bps=SIZE", ",hostfwd=RULE", ",restrict" and so on; a
+ * comma in a path is written twice.
+ */
+HUSK_API int husk_config_add_net(struct husk_config *config, const char *option,
+                                 struct husk_err *err);
 
 /* Says whether a machine can be made of it, as far as that shows without touching the host. */
 HUSK_API int husk_config_check(const struct husk_config *config, struct husk_err *err);
@@ -189,6 +278,13 @@ HUSK_API int husk_vm_output_error(const struct husk_vm *vm);
 /* Ends the machine as if its power were cut; returns at once. Any thread. */
 HUSK_API void husk_vm_stop(struct husk_vm *vm);
 
+/*
+ * Looks at the size of the index-th disk's image again, and tells the guest if it has changed: after
+ * "truncate -s +1G", for example. Any thread. Errors: -ENOENT no such disk; -EINVAL a size that no
+ * disk can have, and then the guest's disk stays as it was.
+ */
+HUSK_API int husk_vm_refresh_disk(struct husk_vm *vm, uint32_t index, struct husk_err *err);
+
 /* Tells a virtio console's guest the size of the terminal in characters. Any thread. */
 HUSK_API void husk_vm_resize_console(struct husk_vm *vm, uint16_t columns, uint16_t rows);
 
@@ -204,6 +300,12 @@ struct husk_timing {
 };
 
 HUSK_API void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing);
+
+/*
+ * What the machine has counted so far, as JSON: each vCPU's exits to this process by cause, and
+ * each device's work by queue. Any thread; cheap enough to ask often. free() it. NULL: no memory.
+ */
+HUSK_API char *husk_vm_stats(const struct husk_vm *vm);
 
 /* Stops the machine if it runs and frees everything. NULL is harmless. */
 HUSK_API void husk_vm_destroy(struct husk_vm *vm);

@@ -19,7 +19,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -32,7 +31,7 @@
 #define DESCRIPTION_SIZE 2048
 
 static void complete_memory(void *context);
-static int watch_first_exit(struct machine *machine, struct err *err);
+static void wire(struct loop_source *source, uint32_t events);
 static void first_exit(void *context);
 static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code);
 
@@ -60,14 +59,27 @@ static int create_memory(struct machine *machine, struct err *err)
     return memory_create(&machine->memory, ranges, count, err);
 }
 
-static int open_loop_and_console(struct machine *machine, struct err *err)
+static int open_loops(struct machine *machine, struct err *err)
+{
+    int rc = loop_open(&machine->loop, err);
+
+    while (rc == 0 && machine->queue_loop_count < machine->config.iothreads) {
+        rc = loop_open(&machine->queue_loops[machine->queue_loop_count], err);
+        if (rc == 0)
+            machine->queue_loop_count++;
+    }
+    return rc;
+}
+
+static int open_loops_and_console(struct machine *machine, struct err *err)
 {
     const struct machine_config *config = &machine->config;
     bool off = config->console == HUSK_CONSOLE_OFF;
-    int rc = loop_open(&machine->loop, err);
+    int rc = open_loops(machine, err);
 
+    machine->first_exit.ready = wire;
     if (rc == 0)
-        rc = watch_first_exit(machine, err);
+        rc = loop_watch_event(&machine->loop, &machine->first_exit, "for the first exit", err);
     return rc ?: console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
                               off ? -1 : config->console_out_fd, err);
 }
@@ -152,13 +164,14 @@ static const struct {
     {open_host, ERR_BLAME_HOST},
     {open_vm, ERR_BLAME_HOST},
     {create_memory, ERR_BLAME_HOST},
-    {open_loop_and_console, ERR_BLAME_SELF},
+    {open_loops_and_console, ERR_BLAME_SELF},
     {create_devices, ERR_BLAME_INPUT},
     {board_load, ERR_BLAME_INPUT},
     {add_early_memory, ERR_BLAME_HOST},
     {create_irqchip, ERR_BLAME_HOST},
     {connect_board, ERR_BLAME_HOST},
     {create_vcpus, ERR_BLAME_HOST},
+    {virtio_bus_await, ERR_BLAME_INPUT},
 };
 
 static int build(struct machine *machine, struct err *err)
@@ -205,18 +218,22 @@ static struct machine *allocate(const struct log *log)
     return machine;
 }
 
-int machine_create(const struct machine_config *config, const struct log *log,
+int machine_create(struct machine_config *config, const struct log *log,
                    struct machine **out, struct err *err)
 {
     struct machine *machine = allocate(log);
     int rc;
 
-    if (!machine)
+    if (!machine) {
+        machine_config_free(config);
         return err_set(err, -ENOMEM, "out of memory");
+    }
+    machine->config = *config;
+    *config = (struct machine_config){0};
     timing_mark(&machine->timing, TIMING_CREATE);
     if (machine->ended_fd < 0)
         rc = err_sys(err, -errno, "cannot make an eventfd");
-    else if ((rc = machine_config_copy(config, &machine->config, err)) == 0)
+    else
         rc = build(machine, err);
     if (rc) {
         machine_destroy(machine);
@@ -271,18 +288,6 @@ static void wire(struct loop_source *source, uint32_t events)
         end_with(machine, HUSK_FAILURE, &err);
 }
 
-static int watch_first_exit(struct machine *machine, struct err *err)
-{
-    int rc;
-
-    machine->first_exit.ready = wire;
-    machine->first_exit.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    rc = machine->first_exit.fd < 0
-             ? -errno
-             : loop_watch(&machine->loop, &machine->first_exit, EPOLLIN);
-    return rc ? err_sys(err, rc, "cannot watch for the guest's first exit") : 0;
-}
-
 static void first_exit(void *context)
 {
     struct machine *machine = context;
@@ -309,6 +314,34 @@ static void complete_memory(void *context)
     pthread_mutex_unlock(&machine->memory_lock);
 }
 
+/* From here on calls for the loops wait for their threads. */
+static void announce_loops(struct machine *machine)
+{
+    loop_announce(&machine->loop);
+    for (unsigned i = 0; i < machine->queue_loop_count; i++)
+        loop_announce(&machine->queue_loops[i]);
+}
+
+static int start_loops(struct machine *machine, struct err *err)
+{
+    int rc = loop_start(&machine->loop, err);
+
+    for (unsigned i = 0; i < machine->queue_loop_count; i++) {
+        int queue_rc = loop_start(&machine->queue_loops[i], rc ? NULL : err);
+
+        rc = rc ?: queue_rc;
+    }
+    return rc;
+}
+
+/* The machine's own loop first, for it may still wait for the others. */
+static void stop_loops(struct machine *machine)
+{
+    loop_stop(&machine->loop);
+    for (unsigned i = 0; i < machine->queue_loop_count; i++)
+        loop_stop(&machine->queue_loops[i]);
+}
+
 static int start_vcpus(struct machine *machine, struct err *err)
 {
     int rc = 0;
@@ -330,9 +363,9 @@ int machine_start(struct machine *machine, struct err *err)
     if (machine->started)
         return err_set(err, -EALREADY, "the machine was started before; create another one");
     machine->started = true;
-    loop_announce(&machine->loop); /* the vCPUs first, for they take longer */
+    announce_loops(machine); /* the vCPUs first, for they take longer */
     rc = start_vcpus(machine, err);
-    loop_rc = loop_start(&machine->loop, rc ? NULL : err);
+    loop_rc = start_loops(machine, rc ? NULL : err);
     rc = rc ?: loop_rc;
     if (rc) { /* a machine that runs in part, or not at all, has ended */
         end_with(machine, HUSK_FAILURE, err);
@@ -346,6 +379,11 @@ int machine_start(struct machine *machine, struct err *err)
 void machine_stop(struct machine *machine, enum husk_end end)
 {
     end_with(machine, end, NULL);
+}
+
+void machine_fail(struct machine *machine, const struct err *err)
+{
+    end_with(machine, HUSK_FAILURE, err);
 }
 
 static void power_event(void *context, enum power_event event)
@@ -461,13 +499,15 @@ void machine_destroy(struct machine *machine)
         machine_stop(machine, HUSK_REQUEST);
         for (unsigned i = 0; i < machine->vcpu_count; i++)
             vcpu_join(&machine->vcpus[i]);
-        loop_stop(&machine->loop);
+        stop_loops(machine);
     }
     for (unsigned i = 0; i < machine->vcpu_count; i++)
         vcpu_close(&machine->vcpus[i]);
     virtio_bus_destroy(machine);
     board_destroy(machine->board);
     console_close(&machine->console);
+    while (machine->queue_loop_count > 0)
+        loop_close(&machine->queue_loops[--machine->queue_loop_count]);
     loop_close(&machine->loop);
     vm_close(&machine->vm);
     memory_destroy(&machine->memory);

@@ -3,9 +3,10 @@
  * A machine from creation to teardown. Knows everything below it, and nothing of command lines,
  * terminals or signals.
  *
- * Threads: one per vCPU, which runs the guest and serves its accesses to device registers, and
- * the I/O thread, which runs the loop and on it all devices' queues. The thread that creates a
- * machine takes no part in running it.
+ * Threads: one per vCPU, which runs the guest and serves its accesses to device registers; the
+ * I/O thread, which runs the machine's loop and on it all devices; and, if asked for, iothreads,
+ * each with a loop of its own, over which the queues of disks and networks are spread then. The
+ * thread that creates a machine takes no part in running it.
  */
 #ifndef HUSK_VMM_MACHINE_H
 #define HUSK_VMM_MACHINE_H
@@ -23,27 +24,34 @@
 #include "devices/console/console.h"
 #include "devices/disk/disk.h"
 #include "devices/legacy/power.h"
+#include "devices/net/net.h"
+#include "devices/net/user_process.h"
 #include "devices/virtio/mmio.h"
+#include "devices/virtio/pci.h"
 #include "vmm/config.h"
 #include "vmm/husk.h"
+#include "vmm/wiring.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define MACHINE_VIRTIO_MAX 17
+#define MACHINE_VIRTIO_MAX 25
 
-/* A virtio device with its transport and its place on the bus. */
+/* A virtio device with its transport, one of two (vmm/transport.h). */
 struct machine_virtio {
     struct virtio_device *device;
-    struct virtio_mmio transport;
-    uint64_t window; /* guest-physical base of its registers */
+    union {
+        struct virtio_mmio mmio;
+        struct virtio_pci pci;
+    };
+    uint64_t window; /* mmio: guest-physical base of its registers */
 };
 
 struct board; /* the architecture's fixed devices; vmm/board.h */
 
 struct machine {
-    struct machine_config config; /* owned copy */
+    struct machine_config config; /* owned */
     struct log log;
     struct timing timing;
 
@@ -58,11 +66,17 @@ struct machine {
     struct bus pio;
     struct bus mmio;
     struct loop loop;
+    struct loop queue_loops[HUSK_IOTHREADS_MAX];
+    unsigned queue_loop_count; /* opened */
     struct console console;
     struct board *board;
+    struct wiring wiring; /* of devices on PCI */
 
-    struct disk *disks[MACHINE_VIRTIO_MAX];
-    struct machine_virtio virtio[MACHINE_VIRTIO_MAX]; /* in the order of their windows */
+    struct disk *disks[HUSK_DISKS_MAX];
+    struct virtio_device *disk_devices[HUSK_DISKS_MAX]; /* of those in `virtio` */
+    struct net *nets[HUSK_NETS_MAX];
+    struct net_user *net_users[HUSK_NETS_MAX]; /* of those in user mode */
+    struct machine_virtio virtio[MACHINE_VIRTIO_MAX]; /* in the order of their places */
     unsigned virtio_count;
     struct virtio_device *virtio_console; /* one of the above, or NULL */
     struct loop_source resize;            /* eventfd: console_size has changed; fd -1: no console */
@@ -85,10 +99,11 @@ struct machine {
 };
 
 /*
- * Builds a machine that is ready to start; `config` and `log` are copied. On success *machine is
- * the caller's, to be given to machine_destroy(). On error everything is undone.
+ * Builds a machine that is ready to start. It takes over what `config` owns, on error too, and
+ * leaves *config empty; `log` is copied. On success *machine is the caller's, to be given to
+ * machine_destroy(). On error everything is undone.
  */
-int machine_create(const struct machine_config *config, const struct log *log,
+int machine_create(struct machine_config *config, const struct log *log,
                    struct machine **machine, struct err *err);
 
 /* Lets the guest run. Once in a machine's life; on error the machine has ended (HUSK_FAILURE). */
@@ -96,6 +111,9 @@ int machine_start(struct machine *machine, struct err *err);
 
 /* Asks the machine to end; returns at once. Any thread. */
 void machine_stop(struct machine *machine, enum husk_end end);
+
+/* Ends the machine as failed (HUSK_FAILURE). Any thread. */
+void machine_fail(struct machine *machine, const struct err *err);
 
 /* Tells a virtio console's guest the terminal's size. Any thread; returns at once. */
 void machine_resize_console(struct machine *machine, uint16_t columns, uint16_t rows);

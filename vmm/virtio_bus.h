@@ -8,8 +8,20 @@
 /* Creates every virtio device that the configuration asks for, and claims its window. */
 int virtio_bus_create(struct machine *machine, struct err *err);
 
-/* Gives KVM the kicks and interrupts of all of them; the interrupt controllers exist. */
+/* Waits for backends that are started beside the machine: user-mode networks. */
+int virtio_bus_await(struct machine *machine, struct err *err);
+
+/*
+ * Gives KVM the kicks and interrupts of all of them, as far as the guest does not decide on them;
+ * the interrupt controllers exist.
+ */
 int virtio_bus_connect(struct machine *machine, struct err *err);
+
+/*
+ * Looks at the size of a disk's image again and tells the guest of a new one. Any thread; waits for
+ * the machine's loop. Errors: -ENOENT no such disk; as disk_refresh().
+ */
+int virtio_bus_refresh_disk(struct machine *machine, unsigned index, struct err *err);
 
 /* Frees the devices, then their backends. Nothing runs any more. */
 void virtio_bus_destroy(struct machine *machine);

@@ -130,3 +130,27 @@ int arch_irqchip_create(const struct vm *vm, struct err *err)
 
     return rc < 0 ? err_sys(err, rc, "KVM cannot create its interrupt controllers") : 0;
 }
+
+static struct kvm_irq_routing_entry pin(uint32_t gsi, uint32_t irqchip, uint32_t number)
+{
+    return (struct kvm_irq_routing_entry){
+        .gsi = gsi,
+        .type = KVM_IRQ_ROUTING_IRQCHIP,
+        .u.irqchip = {.irqchip = irqchip, .pin = number},
+    };
+}
+
+/* Every gsi is a pin of the I/O APIC; the first 16 are pins of the two PICs as well. */
+unsigned arch_irqchip_routes(struct kvm_irq_routing_entry *routes, uint32_t *gsi_count)
+{
+    unsigned count = 0;
+
+    for (uint32_t gsi = 0; gsi < LAYOUT_GSI_COUNT; gsi++) {
+        routes[count++] = pin(gsi, KVM_IRQCHIP_IOAPIC, gsi);
+        if (gsi < 16)
+            routes[count++] = pin(gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+                                  gsi % 8);
+    }
+    *gsi_count = LAYOUT_GSI_COUNT;
+    return count;
+}

@@ -15,7 +15,9 @@
  *        0x0010_0000 | kernel (1 MiB), then initrd at the top of  |
  *                    | the RAM below the hole                     |
  *        0xc000_0000 +--- hole for devices (3 GiB to 4 GiB) ------+
+ *                    | PCI: window for BARs (256 MiB)             |
  *        0xd000_0000 | virtio-mmio windows, one page each         |
+ *        0xe000_0000 | PCI: configuration space (ECAM, bus 0)     |
  *        0xfec0_0000 | I/O APIC                                   |
  *        0xfee0_0000 | local APIC                                 |
  *        0xfffb_c000 | KVM's identity-map page, then its TSS      |
@@ -25,7 +27,7 @@
  *      4  serial (edge)                    0x060, 0x064  i8042 (reset only)
  *      5 .. 23  virtio-mmio (edge),        0x070, 0x071  CMOS RTC
  *               without 8 and 9            0x3f8 .. 0x3ff  16550 UART
- *                                          0x505  pvpanic
+ *     24 ..     messages (MSI-X)           0x505  pvpanic
  *                                          0x5f0  timing marks
  *                                          0x600 .. 0x602  ACPI sleep and reset
  */
@@ -47,9 +49,13 @@
 #define LAYOUT_KERNEL_MIN 0x100000ull
 
 #define LAYOUT_HOLE 0xc0000000ull
+#define LAYOUT_PCI_WINDOW 0xc0000000ull
+#define LAYOUT_PCI_WINDOW_SIZE 0x10000000ull
 #define LAYOUT_VIRTIO_MMIO 0xd0000000ull
 #define LAYOUT_VIRTIO_MMIO_STRIDE 0x1000ull
 #define LAYOUT_VIRTIO_MMIO_SIZE 0x200ull
+#define LAYOUT_PCI_ECAM 0xe0000000ull
+#define LAYOUT_PCI_ECAM_SIZE 0x100000ull
 #define LAYOUT_IOAPIC 0xfec00000ull
 #define LAYOUT_LAPIC 0xfee00000ull
 #define LAYOUT_IDENTITY_MAP_PAGE 0xfffbc000ull

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Disk images: opening, checking and locking them, and what they are. What is done to their
- * content is the engine's business (engine.h).
+ * content is the channels' business (channel.h).
  */
 #include "devices/disk/disk.h"
-#include "devices/disk/engine.h"
+#include "devices/disk/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,7 +49,12 @@ static int explain_open(const struct disk_options *options, int code, struct err
     }
 }
 
-/* O_NONBLOCK: opening a FIFO or a terminal by mistake must not wait; on disks it does nothing. */
+/*
+ * O_NONBLOCK: opening a FIFO or a terminal by mistake must not wait. What is opened here is looked
+ * at and locked; requests go by descriptions of their own, without that flag (io_uring would fail
+ * what it cannot do at once) and without the lock (io_uring lets go of files some time after the
+ * process has ended, but the next one may want the image at once).
+ */
 static int open_image(struct disk *disk, const struct disk_options *options, struct err *err)
 {
     int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (options->read_only ? O_RDONLY : O_RDWR);
@@ -57,45 +63,152 @@ static int open_image(struct disk *disk, const struct disk_options *options, str
     /* On a block device O_EXCL keeps out, and respects, mounts and other exclusive users. */
     if (!options->read_only && stat(options->path, &before) == 0 && S_ISBLK(before.st_mode))
         flags |= O_EXCL;
-    disk->fd = open(options->path, flags);
-    return disk->fd < 0 ? explain_open(options, -errno, err) : 0;
+    disk->lock_fd = open(options->path, flags);
+    return disk->lock_fd < 0 ? explain_open(options, -errno, err) : 0;
 }
 
-/* Kind, size and block size. */
-static int examine(struct disk *disk, const char *path, struct err *err)
+/* Another description of the image that open_image() has opened. */
+static int open_again(const struct disk *disk, const char *path, int flags, int *fd,
+                      struct err *err)
+{
+    struct stat first, again;
+
+    *fd = open(path, flags | O_CLOEXEC | (disk->read_only ? O_RDONLY : O_RDWR));
+    if (*fd < 0)
+        return err_sys(err, -errno, "cannot open for transfers");
+    if (fstat(disk->lock_fd, &first) < 0 || fstat(*fd, &again) < 0 ||
+        first.st_dev != again.st_dev || first.st_ino != again.st_ino)
+        return err_set(err, -ESTALE, "was replaced while it was opened; try again");
+    return 0;
+}
+
+/* --- what the image is --- */
+
+static int ask_size(const struct disk *disk, uint64_t *size, struct err *err)
 {
     struct stat status;
-    int block_size;
 
-    if (fstat(disk->fd, &status) < 0)
+    if (fstat(disk->lock_fd, &status) < 0)
+        return err_sys(err, -errno, "cannot examine");
+    *size = (uint64_t)status.st_size;
+    if (disk->block_device && ioctl(disk->lock_fd, BLKGETSIZE64, size) < 0)
+        return err_sys(err, -errno, "cannot ask for the size of the block device");
+    if (*size == 0)
+        return err_set(err, -EINVAL, "is empty; make it the size that the guest's disk shall "
+                                     "have: truncate -s 1G IMAGE");
+    if (*size % DISK_SECTOR != 0)
+        return err_set(err, -EINVAL,
+                       "has %llu bytes, which is no multiple of %u; extend it: "
+                       "truncate -s %%%u IMAGE",
+                       (unsigned long long)*size, DISK_SECTOR, DISK_SECTOR);
+    return 0;
+}
+
+static bool power_of_two(uint32_t value)
+{
+    return value && !(value & (value - 1));
+}
+
+/* What a block device says of itself; what it does not say stays as it is. */
+static void ask_topology(struct disk *disk)
+{
+    unsigned physical, minimum, optimal;
+
+    if (ioctl(disk->lock_fd, BLKPBSZGET, &physical) == 0 && physical >= DISK_SECTOR)
+        disk->topology.physical_block = physical;
+    if (ioctl(disk->lock_fd, BLKIOMIN, &minimum) == 0)
+        disk->topology.minimum_io = minimum;
+    if (ioctl(disk->lock_fd, BLKIOOPT, &optimal) == 0)
+        disk->topology.optimal_io = optimal;
+}
+
+/* Kind, size, block size and identity. */
+static int examine(struct disk *disk, struct err *err)
+{
+    struct stat status;
+    uint64_t size = 0;
+    int block_size, rc;
+
+    if (fstat(disk->lock_fd, &status) < 0)
         return err_sys(err, -errno, "cannot examine");
     if (S_ISDIR(status.st_mode))
-        return explain_open(&(struct disk_options){path, true}, -EISDIR, err);
+        return explain_open(&(struct disk_options){.read_only = true}, -EISDIR, err);
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
         return err_set(err, -EINVAL, "is neither a regular file nor a block device");
 
     disk->block_device = S_ISBLK(status.st_mode);
     disk->block_size = DISK_SECTOR;
-    disk->size = (uint64_t)status.st_size;
+    disk->topology.physical_block = disk->topology.minimum_io = DISK_SECTOR;
     if (disk->block_device) {
-        if (ioctl(disk->fd, BLKGETSIZE64, &disk->size) < 0 ||
-            ioctl(disk->fd, BLKSSZGET, &block_size) < 0)
-            return err_sys(err, -errno, "cannot ask for the size of the block device");
+        if (ioctl(disk->lock_fd, BLKSSZGET, &block_size) < 0)
+            return err_sys(err, -errno, "cannot ask for the block size of the block device");
         disk->block_size = (uint32_t)block_size;
+        ask_topology(disk);
+    } else if (power_of_two((uint32_t)status.st_blksize) && status.st_blksize >= DISK_SECTOR) {
+        disk->topology.physical_block = disk->topology.minimum_io = (uint32_t)status.st_blksize;
     }
     snprintf(disk->identity, sizeof disk->identity, "%llx-%llx",
              (unsigned long long)(disk->block_device ? status.st_rdev : status.st_dev),
              (unsigned long long)(disk->block_device ? 0 : status.st_ino));
-    if (disk->size == 0)
-        return err_set(err, -EINVAL, "is empty; make it the size that the guest's disk shall "
-                                     "have: truncate -s 1G '%s'", path);
-    if (disk->size % DISK_SECTOR != 0)
-        return err_set(err, -EINVAL,
-                       "has %llu bytes, which is no multiple of %u; extend it: "
-                       "truncate -s %%%u '%s'",
-                       (unsigned long long)disk->size, DISK_SECTOR, DISK_SECTOR, path);
+    rc = ask_size(disk, &size, err);
+    atomic_init(&disk->size, size);
+    return rc;
+}
+
+/* --- past the page cache --- */
+
+/* A host that does not tell: whatever of its logical block sizes works. */
+static uint32_t try_alignment(const struct disk *disk)
+{
+    uint32_t alignment = disk->block_size;
+    void *block = aligned_alloc(DIRECT_ALIGNMENT_MAX, DIRECT_ALIGNMENT_MAX);
+
+    while (block && alignment < DIRECT_ALIGNMENT_MAX &&
+           pread(disk->direct_fd, block, alignment, 0) < 0)
+        alignment *= 2;
+    free(block);
+    return alignment;
+}
+
+static int ask_alignment(struct disk *disk, struct err *err)
+{
+    struct statx status = {0};
+    uint32_t memory = 0, offset = 0;
+
+    if (statx(disk->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+        status.stx_mask & STATX_DIOALIGN) {
+        memory = status.stx_dio_mem_align;
+        offset = status.stx_dio_offset_align;
+    }
+    if (offset == 0)
+        memory = offset = try_alignment(disk);
+    if (!power_of_two(memory) || !power_of_two(offset) || memory > DIRECT_ALIGNMENT_MAX ||
+        offset > DIRECT_ALIGNMENT_MAX)
+        return err_set(err, -EINVAL, "cache=none: the host wants transfers of %u bytes at "
+                                     "multiples of %u; leave cache=none out", offset, memory);
+    disk->memory_alignment = memory;
+    disk->offset_alignment = offset > DISK_SECTOR ? offset : DISK_SECTOR;
     return 0;
 }
+
+static int open_direct(struct disk *disk, const struct disk_options *options, struct err *err)
+{
+    int rc;
+
+    if (options->cache != DISK_CACHE_NONE)
+        return 0;
+    rc = open_again(disk, options->path, O_DIRECT, &disk->direct_fd, err);
+    if (rc == -EINVAL)
+        return err_set(err, -EINVAL, "cache=none: its filesystem cannot go past the host's page "
+                                     "cache (no O_DIRECT); leave cache=none out");
+    rc = rc ?: ask_alignment(disk, err);
+    if (rc == 0 && disk_size(disk) % disk->offset_alignment == 0 &&
+        disk->block_size < disk->offset_alignment)
+        disk->block_size = disk->offset_alignment;
+    return rc;
+}
+
+/* --- life --- */
 
 static int lock(const struct disk *disk, struct err *err)
 {
@@ -104,7 +217,7 @@ static int lock(const struct disk *disk, struct err *err)
         .l_whence = SEEK_SET,
     };
 
-    if (fcntl(disk->fd, F_OFD_SETLK, &whole_file) == 0)
+    if (fcntl(disk->lock_fd, F_OFD_SETLK, &whole_file) == 0)
         return 0;
     switch (errno) {
     case EAGAIN:
@@ -120,6 +233,19 @@ static int lock(const struct disk *disk, struct err *err)
     }
 }
 
+static int make_zeros(struct disk *disk, struct err *err)
+{
+    void *zeros;
+
+    if (disk->read_only)
+        return 0;
+    zeros = mmap(NULL, DISK_ZEROS_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (zeros == MAP_FAILED)
+        return err_sys(err, -errno, "cannot map zeros");
+    disk->zeros = zeros;
+    return 0;
+}
+
 int disk_open(struct disk **out, const struct disk_options *options, struct err *err)
 {
     struct disk *disk = calloc(1, sizeof *disk);
@@ -127,13 +253,14 @@ int disk_open(struct disk **out, const struct disk_options *options, struct err 
 
     if (!disk)
         return err_set(err, -ENOMEM, "disk \"%s\": out of memory", options->path);
+    disk->lock_fd = disk->fd = disk->direct_fd = -1;
     disk->read_only = options->read_only;
-    rc = open_image(disk, options, err);
-    if (rc == 0)
-        rc = examine(disk, options->path, err);
-    if (rc == 0)
-        rc = lock(disk, err);
-    if (rc) {
+    disk->cache = options->cache;
+    disk->engine = options->engine;
+    if ((rc = open_image(disk, options, err)) < 0 || (rc = examine(disk, err)) < 0 ||
+        (rc = lock(disk, err)) < 0 ||
+        (rc = open_again(disk, options->path, 0, &disk->fd, err)) < 0 ||
+        (rc = open_direct(disk, options, err)) < 0 || (rc = make_zeros(disk, err)) < 0) {
         err_prefix(err, "disk \"%s\"", options->path);
         disk_close(disk);
         return rc;
@@ -146,14 +273,40 @@ void disk_close(struct disk *disk)
 {
     if (!disk)
         return;
+    if (disk->zeros)
+        munmap((void *)disk->zeros, DISK_ZEROS_SIZE);
+    if (disk->direct_fd >= 0)
+        close(disk->direct_fd);
     if (disk->fd >= 0)
         close(disk->fd);
+    if (disk->lock_fd >= 0)
+        close(disk->lock_fd);
     free(disk);
+}
+
+int disk_refresh(struct disk *disk, struct err *err)
+{
+    uint64_t size;
+    int rc = ask_size(disk, &size, err);
+
+    if (rc == 0)
+        atomic_store(&disk->size, size);
+    return rc;
 }
 
 uint64_t disk_size(const struct disk *disk)
 {
-    return disk->size;
+    return atomic_load_explicit(&disk->size, memory_order_relaxed);
+}
+
+enum disk_cache disk_cache(const struct disk *disk)
+{
+    return disk->cache;
+}
+
+struct disk_topology disk_topology(const struct disk *disk)
+{
+    return disk->topology;
 }
 
 uint32_t disk_block_size(const struct disk *disk)
@@ -170,42 +323,4 @@ void disk_identity(const struct disk *disk, char identity[DISK_IDENTITY_SIZE])
 {
     memset(identity, 0, DISK_IDENTITY_SIZE);
     memcpy(identity, disk->identity, strnlen(disk->identity, DISK_IDENTITY_SIZE));
-}
-
-void disk_attach(struct disk *disk, void (*settled)(void *context), void *context)
-{
-    disk->settled = settled;
-    disk->context = context;
-}
-
-/* What no engine shall have to check. */
-static int check(const struct disk *disk, const struct disk_request *request)
-{
-    if (request->operation == DISK_FLUSH)
-        return 0;
-    if (request->offset > disk->size || request->length > disk->size - request->offset)
-        return -EINVAL;
-    if (disk->read_only && request->operation != DISK_READ)
-        return -EROFS;
-    return 0;
-}
-
-void disk_submit(struct disk *disk, struct disk_request *request)
-{
-    int rc = check(disk, request);
-
-    if (rc)
-        request->done(request, rc);
-    else
-        disk_engine_submit(disk, request);
-}
-
-void disk_commit(struct disk *disk)
-{
-    disk_engine_commit(disk);
-}
-
-void disk_drain(struct disk *disk)
-{
-    disk_engine_drain(disk);
 }

@@ -67,9 +67,9 @@ static void move_input(struct virtio_console *self)
 
         drained = read == 0 && chain.writable_size > 0;
         if (drained)
-            virtio_batch_undo(&batch);
+            virtio_batch_undo(&batch, chain.token);
         else
-            virtio_queue_push(queue, chain.head, read);
+            virtio_queue_push(queue, chain.token, read);
     }
     console_want_input(self->console, drained);
     virtio_queue_interrupt(queue);
@@ -118,12 +118,12 @@ static void move_output(struct virtio_console *self)
     virtio_batch_begin(&batch, queue);
     while (virtio_batch_next(&batch, &chain)) {
         if (!write_out(self, &chain, &room)) {
-            virtio_batch_undo(&batch);
+            virtio_batch_undo(&batch, chain.token);
             if (room == 0)
                 virtio_queue_kick(queue); /* the next turn goes on; otherwise output_ready() */
             break;
         }
-        virtio_queue_push(queue, chain.head, 0);
+        virtio_queue_push(queue, chain.token, 0);
     }
     virtio_queue_interrupt(queue);
 }
@@ -224,7 +224,6 @@ static void destroy(struct virtio_device *device)
 static const struct virtio_device_ops ops = {
     .name = "console",
     .device_id = VIRTIO_ID_CONSOLE,
-    .queue_count = QUEUE_COUNT,
     .activate = activate,
     .notify = notify,
     .write_config = write_config,
@@ -238,7 +237,10 @@ int virtio_console_create(struct virtio_device **device,
                           const struct virtio_environment *environment, struct console *console,
                           struct err *err)
 {
-    static const uint16_t sizes[QUEUE_COUNT] = {QUEUE_SIZE, QUEUE_SIZE};
+    const struct virtio_queue_options queues[QUEUE_COUNT] = {
+        {.size_max = QUEUE_SIZE},
+        {.size_max = QUEUE_SIZE},
+    };
     const uint64_t features =
         UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE | UINT64_C(1) << VIRTIO_CONSOLE_F_EMERG_WRITE;
     struct virtio_console *self = calloc(1, sizeof *self);
@@ -246,7 +248,8 @@ int virtio_console_create(struct virtio_device **device,
 
     if (!self)
         return err_set(err, -ENOMEM, "virtio-console: out of memory");
-    rc = virtio_device_init(&self->device, &ops, environment, sizes, features, err);
+    rc = virtio_device_init(&self->device, &ops, environment, queues, QUEUE_COUNT, features,
+                            err);
     if (rc) {
         free(self);
         return rc;

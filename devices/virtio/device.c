@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,11 +27,21 @@ static bool status_has(const struct virtio_device *device, uint8_t bits)
     return virtio_device_status(device) & bits;
 }
 
-/* The device may use its queues. */
-static bool usable(const struct virtio_device *device)
+/* Nothing may touch the queues of a device that is. */
+static bool broken(const struct virtio_device *device)
 {
-    return device->active &&
-           !status_has(device, VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED);
+    return status_has(device, VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED);
+}
+
+bool virtio_queue_usable(const struct virtio_queue *queue)
+{
+    return queue->running && !broken(queue->device);
+}
+
+static void interrupt(struct virtio_queue *queue)
+{
+    counter_add(&queue->counters.interrupts, 1);
+    queue->device->transport_ops->queue_interrupt(queue->device->transport, queue->index);
 }
 
 /* --- life --- */
@@ -42,17 +51,83 @@ static void kicked(struct loop_source *source, uint32_t events)
     struct virtio_queue *queue =
         (void *)((char *)source - offsetof(struct virtio_queue, kick));
     struct virtio_device *device = queue->device;
-    eventfd_t count;
 
     (void)events;
-    eventfd_read(source->fd, &count);
-    queue->counters.kicks++;
-    if (usable(device) && queue->ring.started)
+    counter_add(&queue->counters.kicks, 1);
+    if (virtio_queue_usable(queue))
         device->ops->notify(device, queue->index);
 }
 
-static int open_queue(struct virtio_device *device, unsigned index, uint16_t size_max,
-                      struct err *err)
+/* For a queue that is lent: who has it has seen that the driver wants to be interrupted. */
+static void called(struct loop_source *source, uint32_t events)
+{
+    struct virtio_queue *queue =
+        (void *)((char *)source - offsetof(struct virtio_queue, call));
+
+    (void)events;
+    if (queue->lent)
+        interrupt(queue);
+}
+
+static void take_back(struct virtio_queue *queue)
+{
+    struct virtio_device *device = queue->device;
+
+    virtq_continue_at(&queue->ring, device->ops->take_back_queue(device, queue->index));
+    queue->lent = false;
+    loop_watch(queue->loop, &queue->kick, EPOLLIN | EPOLLET);
+}
+
+static void faulted(struct loop_source *source, uint32_t events)
+{
+    struct virtio_queue *queue =
+        (void *)((char *)source - offsetof(struct virtio_queue, fault));
+
+    (void)events;
+    if (!queue->lent)
+        return;
+    virtio_device_break(queue->device, "bad ring or buffer, as the host's kernel found");
+    take_back(queue);
+}
+
+static struct virtio_queue *queue_of_poll(struct loop_poll *poll)
+{
+    return (void *)((char *)poll - offsetof(struct virtio_queue, poll));
+}
+
+/* A queue that is not watched waits for something else: its device, or a reset. */
+static bool look(struct loop_poll *poll)
+{
+    struct virtio_queue *queue = queue_of_poll(poll);
+
+    if (!queue->watched || !virtq_available(&queue->ring) || broken(queue->device))
+        return false;
+    counter_add(&queue->counters.polls, 1);
+    queue->device->ops->notify(queue->device, queue->index);
+    return true;
+}
+
+static bool ask_for_kicks(struct loop_poll *poll)
+{
+    struct virtio_queue *queue = queue_of_poll(poll);
+
+    if (!queue->watched || queue->kicks_wanted || broken(queue->device))
+        return false;
+    queue->kicks_wanted = true;
+    return virtq_enable_kicks(&queue->ring);
+}
+
+struct loop *virtio_environment_queue_loop(const struct virtio_environment *environment,
+                                           unsigned n)
+{
+    if (environment->queue_loop_count == 0)
+        return environment->loop;
+    n = (environment->queue_loop_first + n) % environment->queue_loop_count;
+    return &environment->queue_loops[n];
+}
+
+static int open_queue(struct virtio_device *device, unsigned index,
+                      const struct virtio_queue_options *options, struct err *err)
 {
     struct virtio_queue *queue = &device->queues[index];
     int rc;
@@ -60,19 +135,22 @@ static int open_queue(struct virtio_device *device, unsigned index, uint16_t siz
     *queue = (struct virtio_queue){
         .device = device,
         .index = index,
-        .size_max = size_max,
-        .kick = {.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .ready = kicked},
+        .loop = options->loop ?: device->environment.loop,
+        .size_max = options->size_max,
+        .kick = {.ready = kicked},
+        .poll = {.look = look, .sleep = ask_for_kicks},
+        .call = {.fd = -1, .ready = called},
+        .fault = {.fd = -1, .ready = faulted},
     };
-    if (queue->kick.fd < 0)
-        return err_sys(err, -errno, "virtio-%s: cannot make an eventfd", device->ops->name);
-    rc = loop_watch(device->environment.loop, &queue->kick, EPOLLIN);
+    rc = loop_watch_event(queue->loop, &queue->kick, "a queue", err);
     if (rc)
-        return err_sys(err, rc, "virtio-%s: cannot watch a queue", device->ops->name);
-    return 0;
+        err_prefix(err, "virtio-%s", device->ops->name);
+    return rc;
 }
 
 int virtio_device_init(struct virtio_device *device, const struct virtio_device_ops *ops,
-                       const struct virtio_environment *environment, const uint16_t *sizes,
+                       const struct virtio_environment *environment,
+                       const struct virtio_queue_options *queues, unsigned queue_count,
                        uint64_t features, struct err *err)
 {
     int rc = 0;
@@ -81,41 +159,100 @@ int virtio_device_init(struct virtio_device *device, const struct virtio_device_
         .ops = ops,
         .environment = *environment,
         .offered = features | FEATURES_OF_ALL_DEVICES,
+        .queue_count = queue_count,
     };
-    device->queues = calloc(ops->queue_count, sizeof device->queues[0]);
+    if (environment->packed_rings)
+        device->offered |= FEATURE(VIRTIO_F_RING_PACKED);
+    device->queues = calloc(queue_count, sizeof device->queues[0]);
     if (!device->queues)
         return err_set(err, -ENOMEM, "virtio-%s: out of memory", ops->name);
-    for (unsigned i = 0; i < ops->queue_count; i++)
-        device->queues[i].kick.fd = -1;
+    for (unsigned i = 0; i < queue_count; i++)
+        device->queues[i].kick.fd = device->queues[i].call.fd = device->queues[i].fault.fd = -1;
     pthread_mutex_init(&device->config_lock, NULL);
-    for (unsigned i = 0; i < ops->queue_count && rc == 0; i++)
-        rc = open_queue(device, i, sizes[i], err);
+    for (unsigned i = 0; i < queue_count && rc == 0; i++)
+        rc = open_queue(device, i, &queues[i], err);
     if (rc)
         virtio_device_release(device);
     return rc;
 }
 
+int virtio_queue_make_lendable(struct virtio_queue *queue, struct err *err)
+{
+    int rc = loop_watch_event(queue->loop, &queue->call, "a queue's interrupts", err);
+
+    if (rc == 0)
+        rc = loop_watch_event(queue->loop, &queue->fault, "a queue's faults", err);
+    if (rc)
+        err_prefix(err, "virtio-%s", queue->device->ops->name);
+    return rc;
+}
+
+static void close_event(struct loop *loop, struct loop_source *event)
+{
+    if (event->fd < 0)
+        return;
+    loop_watch(loop, event, 0);
+    close(event->fd);
+}
+
 void virtio_device_release(struct virtio_device *device)
 {
-    for (unsigned i = 0; i < device->ops->queue_count; i++) {
-        struct loop_source *kick = &device->queues[i].kick;
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        struct virtio_queue *queue = &device->queues[i];
 
-        if (kick->fd < 0)
-            continue;
-        loop_watch(device->environment.loop, kick, 0);
-        close(kick->fd);
+        if (queue->kick.fd >= 0)
+            loop_remove_poll(queue->loop, &queue->poll);
+        close_event(queue->loop, &queue->kick);
+        close_event(queue->loop, &queue->call);
+        close_event(queue->loop, &queue->fault);
     }
     pthread_mutex_destroy(&device->config_lock);
     free(device->queues);
     device->queues = NULL;
 }
 
+/* Where an interrupt for the queue goes, if it is lent. */
+static int call_event(const struct virtio_queue *queue)
+{
+    const struct virtio_device *device = queue->device;
+    int event = -1;
+
+    if (device->transport_ops->queue_event)
+        event = device->transport_ops->queue_event(device->transport, queue->index);
+    return event < 0 ? queue->call.fd : event;
+}
+
+/* Lends the queue, if the device wants that. Kicks that came before are in the eventfd. */
+static bool lend(struct virtio_queue *queue)
+{
+    struct virtio_loan loan = {&queue->ring, queue->kick.fd, -1, queue->fault.fd};
+
+    if (queue->call.fd < 0)
+        return false;
+    loan.call = call_event(queue);
+    loop_watch(queue->loop, &queue->kick, 0);
+    queue->lent = queue->device->ops->lend_queue(queue->device, queue->index, &loan);
+    if (!queue->lent)
+        loop_watch(queue->loop, &queue->kick, EPOLLIN | EPOLLET);
+    return queue->lent;
+}
+
+static void drain_queue(struct virtio_queue *queue)
+{
+    struct virtio_device *device = queue->device;
+
+    if (queue->lent)
+        take_back(queue);
+    else if (device->ops->drain_queue)
+        device->ops->drain_queue(device, queue->index);
+}
+
 void virtio_device_destroy(struct virtio_device *device)
 {
     if (!device)
         return;
-    if (device->ops->drain)
-        device->ops->drain(device);
+    for (unsigned i = 0; i < device->queue_count; i++)
+        drain_queue(&device->queues[i]);
     device->ops->destroy(device);
 }
 
@@ -138,41 +275,43 @@ static void set_status(struct virtio_device *device, uint8_t bit)
     atomic_fetch_or(&device->status, bit);
 }
 
-static void stop_queues(struct virtio_device *device)
+static void stop_queue_on_loop(void *argument)
 {
-    for (unsigned i = 0; i < device->ops->queue_count; i++)
-        virtq_stop(&device->queues[i].ring);
+    struct virtio_queue *queue = argument;
+    eventfd_t kicks;
+
+    drain_queue(queue);
+    eventfd_read(queue->kick.fd, &kicks);
+    loop_remove_poll(queue->loop, &queue->poll);
+    queue->running = queue->watched = false;
+    virtq_stop(&queue->ring);
 }
 
-static void drain(struct virtio_device *device)
+static void stop_queue(struct virtio_queue *queue)
 {
-    if (device->active && device->ops->drain)
-        device->ops->drain(device);
+    loop_call(queue->loop, stop_queue_on_loop, queue);
 }
 
 /* 2.4: after it the device is as after create, but for its configuration space and counters. */
 static void reset_on_loop(void *argument)
 {
     struct virtio_device *device = argument;
-    eventfd_t kicks;
 
-    drain(device);
-    stop_queues(device);
+    for (unsigned i = 0; i < device->queue_count; i++)
+        stop_queue(&device->queues[i]);
     device->active = false;
     if (device->ops->reset)
         device->ops->reset(device);
-    for (unsigned i = 0; i < device->ops->queue_count; i++) {
+    for (unsigned i = 0; i < device->queue_count; i++)
         device->queues[i].setup = (struct virtq_setup){0};
-        eventfd_read(device->queues[i].kick.fd, &kicks);
-    }
     device->accepted = 0;
     atomic_store(&device->status, 0);
 }
 
-/* Starts every queue that the driver made ready; 0 or -EINVAL and the fault. */
-static int start_queues(struct virtio_device *device, const char **fault)
+/* Starts the ring of every queue that the driver made ready; 0 or -EINVAL and the fault. */
+static int start_rings(struct virtio_device *device, const char **fault)
 {
-    for (unsigned i = 0; i < device->ops->queue_count; i++) {
+    for (unsigned i = 0; i < device->queue_count; i++) {
         struct virtio_queue *queue = &device->queues[i];
         int rc;
 
@@ -180,20 +319,35 @@ static int start_queues(struct virtio_device *device, const char **fault)
             continue;
         rc = virtq_start(&queue->ring, device->environment.memory, &queue->setup,
                          queue->size_max, device->accepted, fault);
-        if (rc) {
-            stop_queues(device);
-            return rc;
-        }
+        if (rc == 0)
+            continue;
+        while (i-- > 0)
+            virtq_stop(&device->queues[i].ring);
+        return rc;
     }
     return 0;
 }
 
-/* Kicks that came before the device was active found it asleep: look at every queue once. */
-static void wake_queues(struct virtio_device *device)
+/* Kicks that came before the queue ran found it asleep: look at it once. */
+static void run_queue_on_loop(void *argument)
 {
-    for (unsigned i = 0; i < device->ops->queue_count; i++)
+    struct virtio_queue *queue = argument;
+
+    virtio_queue_kick(queue);
+    if (lend(queue)) {
+        if (queue->ring.next_used > 0) /* restored: an interrupt may have been on its way */
+            interrupt(queue);
+        return;
+    }
+    queue->running = true;
+    loop_add_poll(queue->loop, &queue->poll);
+}
+
+static void run_queues(struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
         if (device->queues[i].ring.started)
-            virtio_queue_kick(&device->queues[i]);
+            loop_call(device->queues[i].loop, run_queue_on_loop, &device->queues[i]);
 }
 
 static void activate(struct virtio_device *device)
@@ -208,12 +362,12 @@ static void activate_on_loop(void *argument)
     struct virtio_device *device = argument;
     const char *fault;
 
-    if (start_queues(device, &fault)) {
+    if (start_rings(device, &fault)) {
         virtio_device_break(device, fault);
         return;
     }
     activate(device);
-    wake_queues(device);
+    run_queues(device);
 }
 
 static bool features_acceptable(const struct virtio_device *device)
@@ -266,11 +420,10 @@ void virtio_device_break(struct virtio_device *device, const char *reason)
     if (status_has(device, VIRTIO_CONFIG_S_NEEDS_RESET))
         return;
     set_status(device, VIRTIO_CONFIG_S_NEEDS_RESET);
-    if (!device->fault_logged)
+    if (!atomic_exchange(&device->fault_logged, true))
         log_line(device->environment.log, LOG_LEVEL_WARNING,
                  "virtio-%s: the guest's driver broke the device, which waits for a reset: %s",
                  device->ops->name, reason);
-    device->fault_logged = true;
     if (status_has(device, VIRTIO_CONFIG_S_DRIVER_OK) && device->transport_ops)
         device->transport_ops->config_interrupt(device->transport);
 }
@@ -297,7 +450,7 @@ void virtio_device_accept(struct virtio_device *device, uint32_t word, uint32_t 
 
 struct virtio_queue *virtio_device_queue(struct virtio_device *device, uint32_t index)
 {
-    return index < device->ops->queue_count ? &device->queues[index] : NULL;
+    return index < device->queue_count ? &device->queues[index] : NULL;
 }
 
 static bool queues_configurable(const struct virtio_device *device)
@@ -311,27 +464,19 @@ struct virtq_setup *virtio_queue_writable_setup(struct virtio_queue *queue)
     return queues_configurable(queue->device) && !queue->setup.ready ? &queue->setup : NULL;
 }
 
-static void stop_queue_on_loop(void *argument)
-{
-    struct virtio_queue *queue = argument;
-
-    drain(queue->device);
-    virtq_stop(&queue->ring);
-}
-
 void virtio_queue_set_ready(struct virtio_queue *queue, bool ready)
 {
     if (queues_configurable(queue->device)) {
         queue->setup.ready = ready;
     } else if (!ready && queue->setup.ready) {
-        loop_call(queue->device->environment.loop, stop_queue_on_loop, queue);
+        stop_queue(queue);
         queue->setup.ready = false;
     }
 }
 
 /* --- configuration space --- */
 
-/* How many of `size` bytes at `offset` exist. Under config_lock, or on the loop's thread. */
+/* How many of `size` bytes at `offset` exist. Under config_lock, or on the device's loop. */
 static unsigned config_overlap(const struct virtio_device *device, uint64_t offset, unsigned size)
 {
     if (offset >= device->config_size)
@@ -393,7 +538,7 @@ void virtio_device_set_config(struct virtio_device *device, const void *config, 
     device->config_size = size;
     device->config_generation++;
     pthread_mutex_unlock(&device->config_lock);
-    if (usable(device))
+    if (device->active && !broken(device))
         device->transport_ops->config_interrupt(device->transport);
 }
 
@@ -404,36 +549,30 @@ void virtio_queue_kick(struct virtio_queue *queue)
     eventfd_write(queue->kick.fd, 1);
 }
 
-void virtio_queue_push(struct virtio_queue *queue, uint16_t head, uint32_t written)
+void virtio_queue_push(struct virtio_queue *queue, struct virtq_token token, uint32_t written)
 {
-    virtq_push(&queue->ring, head, written);
-    queue->counters.chains++;
+    virtq_push(&queue->ring, token, written);
+    counter_add(&queue->counters.chains, 1);
+}
+
+void virtio_queue_push_all(struct virtio_queue *queue, const struct virtq_used *used,
+                           unsigned count)
+{
+    virtq_push_all(&queue->ring, used, count);
+    counter_add(&queue->counters.chains, count);
 }
 
 void virtio_queue_interrupt(struct virtio_queue *queue)
 {
-    if (!virtq_wants_interrupt(&queue->ring))
-        return;
-    queue->counters.interrupts++;
-    queue->device->transport_ops->queue_interrupt(queue->device->transport, queue->index);
+    if (virtq_wants_interrupt(&queue->ring))
+        interrupt(queue);
 }
 
 void virtio_batch_begin(struct virtio_batch *batch, struct virtio_queue *queue)
 {
     *batch = (struct virtio_batch){queue, TURN_CHAINS, TURN_BYTES};
     virtq_suppress_kicks(&queue->ring);
-}
-
-/* As virtq_pop(), but an empty ring is left only when the driver knows that it must kick. */
-static int pop_or_sleep(struct virtq *ring, struct virtq_chain *chain)
-{
-    int rc = virtq_pop(ring, chain);
-
-    if (rc == 0 && virtq_enable_kicks(ring)) {
-        virtq_suppress_kicks(ring);
-        rc = virtq_pop(ring, chain);
-    }
-    return rc;
+    queue->kicks_wanted = queue->watched = false;
 }
 
 bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain)
@@ -442,27 +581,45 @@ bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain)
     uint64_t bytes;
     int rc;
 
-    if (!usable(queue->device))
+    if (!virtio_queue_usable(queue))
         return false;
     if (batch->chains_left == 0 || batch->bytes_left == 0) {
-        virtio_queue_kick(queue);
+        queue->watched = true;
         return false;
     }
-    rc = pop_or_sleep(&queue->ring, chain);
+    rc = virtq_pop(&queue->ring, chain);
+    queue->watched = rc == 0;
     if (rc < 0)
         virtio_device_break(queue->device, queue->ring.fault);
     if (rc <= 0)
         return false;
     bytes = chain->readable_size + chain->writable_size;
-    queue->counters.bytes += bytes;
+    counter_add(&queue->counters.bytes, bytes);
     batch->chains_left--;
     batch->bytes_left -= bytes < batch->bytes_left ? bytes : batch->bytes_left;
     return true;
 }
 
-void virtio_batch_undo(struct virtio_batch *batch)
+void virtio_batch_undo(struct virtio_batch *batch, struct virtq_token token)
 {
-    virtq_undo_pop(&batch->queue->ring);
+    virtq_undo_pop(&batch->queue->ring, token);
+}
+
+/* --- counters --- */
+
+void virtio_queue_count(const struct virtio_queue *queue, const struct counter_sink *sink)
+{
+    const struct virtio_queue_counters *counters = &queue->counters;
+    const struct virtio_device *device = queue->device;
+
+    counter_give(sink, "kicks", &counters->kicks);
+    counter_give(sink, "polls", &counters->polls);
+    counter_give(sink, "interrupts", &counters->interrupts);
+    counter_give(sink, "chains", &counters->chains);
+    counter_give(sink, "bytes", &counters->bytes);
+    counter_give(sink, "errors", &counters->errors);
+    if (device->ops->count)
+        device->ops->count(device, queue->index, sink);
 }
 
 /* --- snapshots --- */
@@ -476,20 +633,38 @@ static void save_setup(const struct virtio_queue *queue, struct state_writer *wr
     state_put_u8(writer, queue->setup.ready);
 }
 
+struct queue_save {
+    struct virtio_queue *queue;
+    struct state_writer *writer;
+};
+
+static void save_queue_on_loop(void *argument)
+{
+    struct queue_save *save = argument;
+    bool lent = save->queue->lent;
+
+    drain_queue(save->queue);
+    virtq_save(&save->queue->ring, save->writer);
+    if (lent)
+        lend(save->queue);
+}
+
 void virtio_device_save(struct virtio_device *device, struct state_writer *writer)
 {
-    drain(device);
     state_begin(writer, "virtio", 1);
     state_put_u32(writer, device->ops->device_id);
     state_put_u8(writer, virtio_device_status(device));
     state_put_u64(writer, device->accepted);
     state_put_u32(writer, device->config_generation);
-    for (unsigned i = 0; i < device->ops->queue_count; i++)
+    for (unsigned i = 0; i < device->queue_count; i++)
         save_setup(&device->queues[i], writer);
     state_end(writer);
     state_begin(writer, "virtqueues", 1);
-    for (unsigned i = 0; i < device->ops->queue_count; i++)
-        virtq_save(&device->queues[i].ring, writer);
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        struct queue_save save = {&device->queues[i], writer};
+
+        loop_call(save.queue->loop, save_queue_on_loop, &save);
+    }
     state_end(writer);
     if (device->ops->save)
         device->ops->save(device, writer);
@@ -536,7 +711,7 @@ static int restore_registers(struct virtio_device *device, struct state_reader *
     *status = state_get_u8(reader);
     device->accepted = state_get_u64(reader);
     device->config_generation = state_get_u32(reader);
-    for (unsigned i = 0; i < device->ops->queue_count; i++)
+    for (unsigned i = 0; i < device->queue_count; i++)
         restore_setup(&device->queues[i], reader);
     state_leave(reader);
     if (state_failed(reader) || id != device->ops->device_id ||
@@ -557,12 +732,12 @@ int virtio_device_restore(struct virtio_device *device, struct state_reader *rea
     if (rc)
         return rc;
     active = status & VIRTIO_CONFIG_S_DRIVER_OK && !(status & VIRTIO_CONFIG_S_NEEDS_RESET);
-    rc = active ? start_queues(device, &fault) : 0;
+    rc = active ? start_rings(device, &fault) : 0;
     if (rc)
         return err_set(err, rc, "virtio-%s: the saved state has a bad queue: %s",
                        device->ops->name, fault);
     state_enter(reader, "virtqueues", 1);
-    for (unsigned i = 0; i < device->ops->queue_count; i++)
+    for (unsigned i = 0; i < device->queue_count; i++)
         virtq_restore(&device->queues[i].ring, reader);
     state_leave(reader);
     atomic_store(&device->status, status);
@@ -573,6 +748,6 @@ int virtio_device_restore(struct virtio_device *device, struct state_reader *rea
     if (rc == 0 && state_failed(reader))
         rc = err_set(err, -EINVAL, "virtio-%s: the saved state is damaged", device->ops->name);
     if (rc == 0 && active)
-        wake_queues(device);
+        run_queues(device);
     return rc;
 }

@@ -34,7 +34,7 @@ static void config_interrupt(void *transport)
     interrupt(transport, VIRTIO_MMIO_INT_CONFIG);
 }
 
-static const struct virtio_transport_ops transport_ops = {queue_interrupt, config_interrupt};
+static const struct virtio_transport_ops transport_ops = {queue_interrupt, config_interrupt, NULL};
 
 /* --- registers: under the lock --- */
 
@@ -249,7 +249,7 @@ void virtio_mmio_close(struct virtio_mmio *transport)
 
 unsigned virtio_mmio_queue_count(const struct virtio_mmio *transport)
 {
-    return transport->device->ops->queue_count;
+    return transport->device->queue_count;
 }
 
 int virtio_mmio_queue_notify_fd(const struct virtio_mmio *transport, unsigned queue)
@@ -276,6 +276,7 @@ int virtio_mmio_restore(struct virtio_mmio *transport, struct state_reader *read
                         struct err *err)
 {
     uint32_t pending;
+    int rc;
 
     state_enter(reader, "virtio-mmio", STATE_VERSION);
     transport->offered_word = state_get_u32(reader);
@@ -285,7 +286,11 @@ int virtio_mmio_restore(struct virtio_mmio *transport, struct state_reader *read
     state_leave(reader);
     if (state_failed(reader))
         return err_set(err, -EINVAL, "virtio-mmio: the saved state is damaged");
-    if (pending)
-        interrupt(transport, pending); /* its edge may have been on the way when we were saved */
-    return virtio_device_restore(transport->device, reader, err);
+    rc = virtio_device_restore(transport->device, reader, err);
+    /* Edges may have been on the way when we were saved, and saving completed requests. */
+    if (rc == 0 && virtio_device_status(transport->device) & VIRTIO_CONFIG_S_DRIVER_OK)
+        pending |= VIRTIO_MMIO_INT_VRING;
+    if (rc == 0 && pending)
+        interrupt(transport, pending);
+    return rc;
 }

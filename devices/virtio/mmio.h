@@ -52,7 +52,7 @@ unsigned virtio_mmio_queue_count(const struct virtio_mmio *transport);
  */
 int virtio_mmio_queue_notify_fd(const struct virtio_mmio *transport, unsigned queue);
 
-/* Transport and device. No vCPU runs; on the loop's thread, or no loop runs. */
+/* Transport and device. No vCPU and no loop runs. */
 void virtio_mmio_save(struct virtio_mmio *transport, struct state_writer *writer);
 int virtio_mmio_restore(struct virtio_mmio *transport, struct state_reader *reader,
                         struct err *err);

@@ -5,14 +5,13 @@
  */
 #include "devices/virtio/rng.h"
 
+#include "core/timer.h"
+#include "core/timing.h"
+
 #include <errno.h>
 #include <linux/virtio_ids.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #define QUEUE_SIZE 64u
 
@@ -23,17 +22,15 @@
 
 struct virtio_rng {
     struct virtio_device device; /* first member: the two convert to each other */
-    struct loop_source timer;
+    struct timer timer;
     bool waiting;    /* the timer runs, and kicks the queue when it ends */
     unsigned bucket; /* bytes that may be given before the next refill */
 };
 
 static void wait_for_refill(struct virtio_rng *rng)
 {
-    const struct itimerspec once = {.it_value.tv_nsec = REFILL_NANOSECONDS};
-
     if (!rng->waiting)
-        timerfd_settime(rng->timer.fd, 0, &once, NULL);
+        timer_arm(&rng->timer, timing_now() + REFILL_NANOSECONDS);
     rng->waiting = true;
 }
 
@@ -72,25 +69,20 @@ static void notify(struct virtio_device *device, unsigned queue)
         uint32_t written = rng->bucket > 0 ? fill(rng, &chain) : 0;
 
         if (written == 0 && chain.writable_size > 0) {
-            virtio_batch_undo(&batch);
+            virtio_batch_undo(&batch, chain.token);
             wait_for_refill(rng);
             break;
         }
-        virtio_queue_push(&device->queues[queue], chain.head, written);
+        virtio_queue_push(&device->queues[queue], chain.token, written);
     }
     virtio_queue_interrupt(&device->queues[queue]);
 }
 
 /* The wait is over; the bucket is full again. */
-static void refill(struct loop_source *source, uint32_t events)
+static void refill(void *context)
 {
-    struct virtio_rng *rng =
-        (void *)((char *)source - offsetof(struct virtio_rng, timer));
-    uint64_t expirations;
+    struct virtio_rng *rng = context;
 
-    (void)events;
-    if (read(source->fd, &expirations, sizeof expirations) < 0 || !rng->waiting)
-        return;
     rng->waiting = false;
     rng->bucket = REFILL_BYTES;
     virtio_queue_kick(&rng->device.queues[0]);
@@ -104,8 +96,7 @@ static void destroy(struct virtio_device *device)
 {
     struct virtio_rng *rng = (struct virtio_rng *)device;
 
-    loop_watch(device->environment.loop, &rng->timer, 0);
-    close(rng->timer.fd);
+    timer_close(&rng->timer);
     virtio_device_release(device);
     free(rng);
 }
@@ -113,45 +104,26 @@ static void destroy(struct virtio_device *device)
 static const struct virtio_device_ops ops = {
     .name = "rng",
     .device_id = VIRTIO_ID_RNG,
-    .queue_count = 1,
     .notify = notify,
     .destroy = destroy,
 };
 
-static int open_timer(struct virtio_rng *rng, struct err *err)
-{
-    int rc;
-
-    rng->timer = (struct loop_source){
-        .fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
-        .ready = refill,
-    };
-    if (rng->timer.fd < 0)
-        return err_sys(err, -errno, "virtio-rng: cannot make a timer");
-    rc = loop_watch(rng->device.environment.loop, &rng->timer, EPOLLIN);
-    if (rc) {
-        close(rng->timer.fd);
-        return err_sys(err, rc, "virtio-rng: cannot watch a timer");
-    }
-    return 0;
-}
-
 int virtio_rng_create(struct virtio_device **device, const struct virtio_environment *environment,
                       struct err *err)
 {
-    static const uint16_t sizes[] = {QUEUE_SIZE};
+    const struct virtio_queue_options queue = {.size_max = QUEUE_SIZE};
     struct virtio_rng *rng = calloc(1, sizeof *rng);
     int rc;
 
     if (!rng)
         return err_set(err, -ENOMEM, "virtio-rng: out of memory");
-    rc = virtio_device_init(&rng->device, &ops, environment, sizes, 0, err);
+    rc = virtio_device_init(&rng->device, &ops, environment, &queue, 1, 0, err);
     if (rc) {
         free(rng);
         return rc;
     }
     rng->bucket = REFILL_BYTES;
-    rc = open_timer(rng, err);
+    rc = timer_open(&rng->timer, environment->loop, refill, rng, err);
     if (rc) {
         virtio_device_release(&rng->device);
         free(rng);

@@ -11,14 +11,20 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv.pop(1))
+import block
 import boot
 import boot_inside
+import fio
+import guests
 import host
+import iperf
 import launch
+import net
 import picture
 import process
 import report
 import stats
+import workload
 
 
 class Stats(unittest.TestCase):
@@ -71,13 +77,157 @@ class Contestants(unittest.TestCase):
     def test_boot_gives_all_the_same_files(self):
         made = boot.make_contestants("/husk", {**self.ALL, "Firecracker": None})
         self.assertEqual({contestant.name for contestant in made},
-                         {boot.HUSK, boot.QEMU_DEFAULT, boot.QEMU_LEANEST, boot.KVMTOOL})
+                         {boot.HUSK, boot.HUSK_PCI, boot.QEMU_DEFAULT, boot.QEMU_LEANEST,
+                          boot.KVMTOOL})
         for contestant in made:
             self.assertIn("{kernel}", contestant.command)
             self.assertIn("{initrd}", contestant.command)
 
     def test_names_of_files_are_put_in(self):
         self.assertEqual(boot_inside.substitute("a={x},b={y}", {"x": "/1", "y": "/2"}), "a=/1,b=/2")
+
+
+class NativeGuests(unittest.TestCase):
+    COUNTS = ["# started\n", "\n", "420,,raw_syscalls:sys_enter,99,100.00,,\n",
+              "7,,kvm:kvm_userspace_exit,99,100.00,,\n"]
+
+    def test_a_line_of_the_guest(self):
+        self.assertEqual(guests.parse("result read:random cycles=12 errors=0"),
+                         ("result", ["read:random"], {"cycles": 12, "errors": 0}))
+
+    def test_counts_of_perf(self):
+        self.assertEqual(guests.parse_counts(self.COUNTS), {"syscalls": 420, "exits": 7})
+        self.assertEqual(guests.parse_counts(["<not supported>,,raw_syscalls:sys_enter,0,,,\n"]), {})
+
+    def test_a_guest_that_ends_early_is_said_to_have(self):
+        with self.assertRaisesRegex(guests.Failure, "ended early: no such machine"):
+            guests.run(["sh", "-c", "echo no such machine >&2"], "", 10)
+
+    def test_a_guest_that_says_nothing_is_ended(self):
+        with self.assertRaisesRegex(guests.Failure, "too long"):
+            guests.run(["sh", "-c", "exec sleep 1000"], "", 0.1)
+
+    def test_a_guest_is_listened_to_until_done(self):
+        says = "echo ready tsc=100; read -n1 byte; echo result $byte; echo done tsc=200"
+        results, _ = guests.run(["bash", "-c", says], "", 10)
+        self.assertEqual(results, [(["g"], {})])
+
+
+class Block(unittest.TestCase):
+    LINE = {"cycles": 2_000_000, "requests": 1000, "kicks": 10, "kicking": 1, "p50": 2000,
+            "p99": 4000, "errors": 0}
+
+    def test_small_requests_are_operations_and_latency(self):
+        found = block.values_of("read:random:4096:1", self.LINE, 2e9)
+        self.assertEqual(found, {"read:random:4096:1": 1000, "read:random:4096:1/p50": 1,
+                                 "read:random:4096:1/p99": 2})
+
+    def test_large_requests_are_throughput(self):
+        found = block.values_of("write:sequential:131072:32", self.LINE, 2e9)
+        self.assertEqual(found, {"write:sequential:131072:32": 125000})
+
+    def test_errors_and_silence_are_failures(self):
+        for change in ({"errors": 1}, {"requests": 0}):
+            with self.assertRaises(guests.Failure):
+                block.values_of(block.COUNTED, {**self.LINE, **change}, 2e9)
+
+    def test_the_best_peer_is_compared_with(self):
+        figures = block.figures_of(["read:random:4096:1"])
+        name = "read:random:4096:1"
+        results = [report.Result("Husk", [], {name: [5], name + "/p50": [1]}),
+                   report.Result("QEMU a", [], {name: [2], name + "/p50": [7]}),
+                   report.Result("QEMU b", [], {name: [4], name + "/p50": [9]})]
+        self.assertEqual(guests.ratios_of(results, figures, "Husk", "QEMU"),
+                         [(name, "Husk", "QEMU b"), (name + "/p50", "Husk", "QEMU a")])
+
+    def test_shapes_are_in_the_commands(self):
+        for _, maker in block.make_contestants("/husk", Contestants.ALL, "/guest", "/image", True):
+            self.assertEqual(" ".join(maker.command("/image", disks=8)).count("/image"), 8)
+            self.assertIn("queues=2", " ".join(maker.command("/image", queues=2)))
+
+    def test_every_contestant_has_its_place(self):
+        made = block.make_contestants("/husk", Contestants.ALL, "/guest", "/image", True)
+        self.assertEqual(len(made), 6)
+        for result, _ in made:
+            self.assertIn("/image", " ".join(result.command))
+        both = block.make_contestants("/husk", Contestants.NONE, "/guest", "/image", True, True)
+        self.assertEqual([result.name for result, _ in both],
+                         ["Husk", "Husk, PCI", "Husk, packed", "Husk, PCI, packed"])
+        alone = block.make_contestants("/husk", Contestants.NONE, "/guest", "/image", False)
+        self.assertEqual([result.name for result, _ in alone], ["Husk"])
+
+
+class Net(unittest.TestCase):
+    LINE = {"cycles": 2_000_000, "frames": 1000, "bytes": 64_000, "kicks": 1, "kicking": 1}
+
+    def test_frames_and_bits(self):
+        self.assertEqual(net.values_of("send:64", self.LINE, 2e9),
+                         {"send:64": 1000, "send:64/bits": 0.512})
+
+    def test_frames_of_another_size_and_no_frames_are_failures(self):
+        for change in ({"bytes": 63_999}, {"frames": 0, "bytes": 0}):
+            with self.assertRaises(guests.Failure):
+                net.values_of("receive:64", {**self.LINE, **change}, 2e9)
+
+    def test_frames_have_their_size_behind_the_header(self):
+        for size in net.SIZES:
+            self.assertEqual(len(net.frame(size)), 10 + size)
+
+    def test_large_frames_are_to_be_cut(self):
+        self.assertEqual(net.frame(net.LARGE)[:2], b"\1\1")
+        self.assertEqual(net.frame(1500)[:10], bytes(10))
+
+    def test_every_contestant_has_the_tap(self):
+        for result, _ in net.make_contestants("/husk", Contestants.ALL, "/guest", True):
+            self.assertIn(net.TAP, " ".join(result.command))
+
+
+def terse(name, **fields):
+    """A line of fio --minimal with these fields, by their numbers as f7=..."""
+    line = ["3", "fio-3.33", name] + ["0"] * 120
+    for field, value in fields.items():
+        line[int(field[1:])] = value
+    return ";".join(line) + "\n"
+
+
+class Workloads(unittest.TestCase):
+    def test_fio_reads_and_writes(self):
+        said = ("[ 1.0] noise\n" + terse("randread-1", f7="5400", f39="175.5")
+                + terse("randwrite-32", f7="1", f48="13462") + terse("read-128k", f6="2048")
+                + terse("write-128k", f47="1024") + terse("another", f7="9") + "3;short;line\n")
+        self.assertEqual(fio.values_of(said), {
+            "randread-1": 5.4, "randread-1/us": 175.5, "randwrite-32": 13.462,
+            "read-128k": 2, "write-128k": 1})
+
+    def test_iperf_has_what_arrived_each_way(self):
+        said = ("case send\n[  5] 0.00-3.00 sec 1 MBytes 2000 Kbits/sec 0 sender\n"
+                "[  5] 0.00-3.00 sec 1 MBytes 1500 Kbits/sec receiver\n"
+                "case receive\n[  5] 0.00-3.00 sec 1 MBytes 2500 Kbits/sec receiver\n")
+        self.assertEqual(iperf.values_of(said), {"send": 1.5, "receive": 2.5})
+        self.assertEqual(iperf.values_of("case send\niperf3: error\n"), {})
+
+    def test_fio_gives_all_the_same_disk(self):
+        made = fio.make_contestants("/husk", Contestants.ALL, True)
+        self.assertEqual([result.name for result in made],
+                         ["Husk", "Husk, PCI", "QEMU microvm", "QEMU q35"])
+        for result in made:
+            self.assertIn("{disk}", " ".join(result.command))
+
+    def test_iperf_compares_like_with_like(self):
+        names = {result.name for result in
+                 iperf.make_contestants("/husk", Contestants.ALL, lambda word: True)}
+        self.assertEqual({name for pair in iperf.PAIRS for name in pair}, names)
+        without = iperf.make_contestants("/husk", Contestants.NONE, lambda word: False)
+        self.assertEqual([result.name for result in without], ["Husk tap", "Husk user"])
+
+    def test_collected_by_name(self):
+        contestants = [report.Result("A", []), report.Result("B", [])]
+        lines = [json.dumps(line) for line in (
+            {"machine": {"cpu": "x"}}, {"name": "A", "turn": 1, "figures": {"send": 7}},
+            {"name": "B", "turn": 1, "failure": "no"})]
+        machine = workload.collect(lines, contestants, "test", lambda line: None)
+        self.assertEqual(machine, {"cpu": "x"})
+        self.assertEqual((contestants[0].samples, contestants[1].failure), ({"send": [7]}, "no"))
 
 
 class Phases(unittest.TestCase):
@@ -173,6 +323,11 @@ class Reports(unittest.TestCase):
         words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
         self.assertIn("a & b", words)
         self.assertIn("4.0", words)
+
+    def test_a_row_for_each_figure(self):
+        made = make_report([report.Result("A", ["a"], {"first": [1, 2], "second": [3, 3]})], [])
+        made.by_figure = True
+        self.assertRegex(report.text(made), r"second, ms +3\.0\n")
 
     def test_picture_of_nothing(self):
         self.assertIn("nothing was measured", picture.bar_chart("t", "c", "ms", 0, []))

@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct host host;
 
     mock_guest_open(&guest);
+    guest.environment.packed_rings = true;
     if (pipe2(host.input, O_NONBLOCK | O_CLOEXEC) < 0 ||
         pipe2(host.output, O_NONBLOCK | O_CLOEXEC) < 0 ||
         console_open(&console, &guest.loop, host.input[0], host.output[1], NULL) ||

@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct virtio_device *device;
 
     mock_guest_open(&guest);
+    guest.environment.packed_rings = true;
     if (virtio_rng_create(&device, &guest.environment, NULL))
         abort();
     mock_driver_open(&driver, &guest, device);

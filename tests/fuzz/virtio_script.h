@@ -18,12 +18,12 @@ struct script {
 };
 
 enum {
-    STEP_START,      /* u32 features, u8 log2 of the queue size */
+    STEP_START,      /* u32 features, u8 log2 of the queue size | packed << 7 */
     STEP_REGISTER,   /* u8 word, u32 value */
     STEP_ACCESS,     /* u16 offset, u8 log2 of the size | write << 7, u64 value */
     STEP_DESCRIPTOR, /* u8 queue, u8 index, u8 how, address, length, u8 flags, u8 next */
-    STEP_OFFER,      /* u8 queue, u8 head */
-    STEP_AVAIL_IDX,  /* u8 queue, u16 idx */
+    STEP_OFFER,      /* u8 queue, u8 head (packed: whichever descriptor is next) */
+    STEP_AVAIL_IDX,  /* u8 queue, u16 idx (packed: nothing) */
     STEP_MEMORY,     /* u16 place, u8 count, bytes */
     STEP_KICK,       /* u8 queue */
     STEP_SNAPSHOT,   /* u16 position, u8 damage */
@@ -47,12 +47,29 @@ static inline uint64_t script_get(struct script *script, unsigned size)
 static inline void script_start(struct mock_driver *driver, struct script *script)
 {
     uint64_t features = script_get(script, 4) | MOCK_VERSION_1;
-    uint16_t size = (uint16_t)(1u << script_get(script, 1) % 9);
+    uint8_t ring = (uint8_t)script_get(script, 1);
+    uint16_t size = (uint16_t)(1u << (ring & 0x7f) % 9);
 
+    driver->guest->packed = ring & 0x80;
     mock_negotiate(driver, features & mock_offered(driver));
-    for (unsigned i = 0; i < driver->device->ops->queue_count; i++)
+    for (unsigned i = 0; i < driver->device->queue_count; i++)
         mock_queue(driver, i, size);
     mock_driver_ok(driver);
+}
+
+/* Below 0x8000 the BAR's window, above it the device's and its neighbours' configuration space. */
+static inline void script_access_pci(struct mock_driver *driver, uint64_t offset, unsigned size,
+                                     bool write, uint64_t value)
+{
+    const struct bus_ops *ops = offset < 0x8000 ? &pci_window_ops : &pci_ecam_ops;
+    struct pci_bus *bus = &driver->pci.bus;
+
+    if (offset + size > 0x10000)
+        return;
+    if (write)
+        ops->write(bus, offset, &value, size);
+    else
+        ops->read(bus, offset, &value, size);
 }
 
 static inline void script_access(struct mock_driver *driver, struct script *script)
@@ -62,6 +79,10 @@ static inline void script_access(struct mock_driver *driver, struct script *scri
     uint64_t value = script_get(script, 8);
     unsigned size = 1u << how % 4;
 
+    if (driver->on_pci) {
+        script_access_pci(driver, offset, size, how & 0x80, value);
+        return;
+    }
     offset %= VIRTIO_MMIO_WINDOW - size + 1;
     if (how & 0x80)
         virtio_mmio_ops.write(&driver->mmio, offset, &value, size);
@@ -106,16 +127,16 @@ static inline void script_snapshot(struct mock_driver *driver, struct script *sc
     struct state_writer writer = {0};
     struct state_reader reader;
 
-    virtio_mmio_save(&driver->mmio, &writer);
+    mock_save(driver, &writer);
     if (writer.failed)
         __builtin_trap();
-    mock_write32(driver, VIRTIO_MMIO_STATUS, 0);
+    mock_reset(driver);
     writer.data[position % writer.size] ^= damage;
     reader = (struct state_reader){.data = writer.data, .size = writer.size};
-    if (virtio_mmio_restore(&driver->mmio, &reader, NULL) != 0) {
+    if (mock_restore(driver, &reader, NULL) != 0) {
         if (!damage)
             __builtin_trap();
-        mock_write32(driver, VIRTIO_MMIO_STATUS, 0);
+        mock_reset(driver);
     }
     state_writer_free(&writer);
 }
@@ -157,7 +178,8 @@ static inline void script_run(struct mock_driver *driver, const uint8_t *bytes, 
             mock_offer(ring, (uint16_t)script_get(&script, 1));
             break;
         case STEP_AVAIL_IDX:
-            mock_set_avail_idx(ring, (uint16_t)script_get(&script, 2));
+            if (!ring->packed)
+                mock_set_avail_idx(ring, (uint16_t)script_get(&script, 2));
             break;
         case STEP_MEMORY:
             script_memory(driver, &script);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ring walker on arbitrary rings: byte 0 is the queue's size, byte 1 its features, the rest is
- * the content of the rings' memory. Whatever comes out must lie in memory and be bounded.
+ * The ring walkers on arbitrary rings: byte 0 is the queue's size, byte 1 its format, features and
+ * fate, the rest is the content of the rings' memory. Whatever comes out must lie in memory and be bounded.
  */
 #include "support/mock_driver.h"
 
@@ -15,6 +15,12 @@
     } while (0)
 
 #define MEMORY_SIZE 0x4000ull
+
+/* Byte 1. */
+#define INDIRECT 1u
+#define EVENT_IDX 2u
+#define KEEP_IN_FLIGHT 4u
+#define PACKED 8u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,6 +40,12 @@ static void check_chain(const struct virtq_chain *chain, const uint8_t *host)
     }
     REQUIRE(readable == chain->readable_size && writable == chain->writable_size);
     REQUIRE(readable + writable <= UINT64_C(1) << 32);
+}
+
+static uint64_t features(uint8_t flags)
+{
+    return (flags & INDIRECT ? MOCK_INDIRECT : 0) | (flags & EVENT_IDX ? MOCK_EVENT_IDX : 0) |
+           (flags & PACKED ? MOCK_PACKED : 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -61,19 +73,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(host, 0, MEMORY_SIZE);
     memcpy(host, data + 2, size - 2 < MEMORY_SIZE ? size - 2 : MEMORY_SIZE);
 
-    setup.size = 1u << data[0] % 9;
-    REQUIRE(virtq_start(&queue, &memory, &setup, VIRTQ_SIZE_MAX,
-                        (data[1] & 1 ? MOCK_INDIRECT : 0) | (data[1] & 2 ? MOCK_EVENT_IDX : 0),
-                        &fault) == 0);
+    setup.size = data[1] & PACKED ? data[0] + 1u : 1u << data[0] % 9;
+    REQUIRE(virtq_start(&queue, &memory, &setup, VIRTQ_SIZE_MAX, features(data[1]), &fault) == 0);
     while ((rc = virtq_pop(&queue, &chain)) == 1 && popped++ < 1000) {
         check_chain(&chain, host);
         if (popped % 5 == 0) {
-            virtq_undo_pop(&queue);
+            virtq_undo_pop(&queue, chain.token);
             continue;
         }
-        if (data[1] & 4) /* one that keeps chains in flight */
+        if (data[1] & KEEP_IN_FLIGHT)
             continue;
-        virtq_push(&queue, chain.head, (uint32_t)chain.writable_size);
+        virtq_push(&queue, chain.token, (uint32_t)chain.writable_size);
         virtq_wants_interrupt(&queue);
         virtq_enable_kicks(&queue);
     }

@@ -167,6 +167,16 @@ class Options(BadInput):
     def test_more_memory_than_the_host_has(self):
         self.refused(self.kernel, "--memory", "1T", words=("memory", "host"))
 
+    def test_iothreads(self):
+        for count in ("-1", "17", "x", ""):
+            with self.subTest(count):
+                self.refused(self.kernel, "--iothreads", count, words=("iothreads",))
+
+    def test_rings(self):
+        for rings in ("", "split,packed", "Packed"):
+            with self.subTest(rings):
+                self.refused(self.kernel, "--rings", rings, words=("rings", "split or packed"))
+
     def test_cpus(self):
         for count in ("0", "65", "10000", "x", "", "-1", "1.5", "99999999999999999999"):
             with self.subTest(count):
@@ -180,6 +190,9 @@ class Options(BadInput):
 
     def test_command_line_and_append(self):
         self.refused(self.kernel, "--append", "a", "--cmdline", "b", words=("append",))
+
+    def test_bus(self):
+        self.refused(self.kernel, "--bus", "isa", words=("bus",))
 
     def test_console(self):
         self.refused(self.kernel, "--console", "paper", words=("console",))
@@ -217,7 +230,8 @@ class Json(BadInput):
                           ('{"cpus": 1.5}', "cpus"), ('{"memory": []}', "memory"),
                           ('{"disks": {}}', "disks"), ('{"disks": [1]}', "disks[0]"),
                           ('{"disks": [{"path": 1}]}', "disks[0].path"),
-                          ('{"console": "paper"}', "console"), ('{"cpus": -1}', "cpus")):
+                          ('{"console": "paper"}', "console"), ('{"bus": "isa"}', "bus"),
+                          ('{"cpus": -1}', "cpus")):
             with self.subTest(text):
                 self.refused_json(text, key)
 

@@ -163,7 +163,7 @@ class Terminal(guest.GuestTest):
         return int.from_bytes(count, "little")
 
     def test_restored_after_a_signal(self):
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGALRM):
             with self.subTest(number):
                 process = self.start_on_terminal("spin")
                 self.expect(b"spinning\n")

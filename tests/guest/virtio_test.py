@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """virtio-mmio as a guest sees it: a disk that keeps what is written, and drivers that cheat."""
+import json
 import os
 import signal
 import unittest
@@ -11,6 +12,7 @@ SIZE = 1 << 20
 WRITTEN = range(8 * SECTOR, 72 * SECTOR)  # as in payload/disk.c
 ZEROED = range(16 * SECTOR, 24 * SECTOR)
 DISCARDED = range(32 * SECTOR, 40 * SECTOR)
+REQUESTS, REFUSED = 9, 2
 
 # All that a machine of 256 MiB may hold, its guest's few pages included. A release build takes
 # some 2.3 MiB; the sanitizers' shadow is many times that.
@@ -38,6 +40,66 @@ class Disk(guest.GuestTest):
         with open(disk, "rb") as file:
             self.assertEqual(file.read(), self.expected())
 
+    def test_iothreads(self):
+        """The same by a queue that is not on the machine's own loop."""
+        disk = self.write("disk", bytes(SIZE))
+        result = self.run_payload("disk", "x", "--disk", disk, "--iothreads", "2")
+        self.assertEqual((result.status, result.err), (guest.POWER_OFF, ""), result)
+        self.assertIn("ok again\n", result.out)
+        with open(disk, "rb") as file:
+            self.assertEqual(file.read(), self.expected())
+
+    def test_packed_rings(self):
+        disk = self.write("disk", bytes(SIZE))
+        result = self.run_payload("disk", "packed", "--disk", disk, "--rings", "packed")
+        self.assertEqual((result.status, result.err), (guest.POWER_OFF, ""), result)
+        self.assertNotIn("FAILED", result.out)
+        self.assertIn("ok again\n", result.out)
+        with open(disk, "rb") as file:
+            self.assertEqual(file.read(), self.expected())
+
+    def test_rings_are_the_drivers_choice(self):
+        """A driver of split rings on a machine that offers packed ones, and the other way round."""
+        disk = self.write("disk", bytes(SIZE))
+        result = self.run_payload("disk", "x", "--disk", disk, "--rings", "packed")
+        self.assertNotIn("FAILED", result.out)
+        result = self.run_payload("disk", "packed", "--disk", disk, "--rings", "split")
+        self.assertIn("FAILED start\n", result.out)
+
+    def test_each_feature_refused_in_turn(self):
+        disk = self.write("disk", bytes(SIZE))
+        for word, rings in (("split", "split"), ("split", "packed"), ("packed", "packed")):
+            with self.subTest(driver=word, offered=rings):
+                result = self.run_payload("features", word, "--disk", disk, "--rings", rings)
+                self.assertEqual((result.status, result.err), (guest.POWER_OFF, ""), result)
+                self.assertNotIn("FAILED", result.out)
+                found = dict(line.split("=") for line in result.out.splitlines() if "=" in line)
+                features, refused = int(found["offered"], 16), int(found["refused"], 16)
+                self.assertEqual(refused, features.bit_count())
+                self.assertEqual(result.out.count("ok works\n"), refused + 2)
+
+    def test_stats(self):
+        disk = self.write("disk", bytes(SIZE))
+        stats = self.path("stats.json")
+        result = self.run_payload("disk", "x", "--disk", disk, "--stats", stats)
+        self.assertEqual((result.status, result.err), (guest.POWER_OFF, ""), result)
+        with open(stats, encoding="utf-8") as file:
+            counted = json.load(file)
+        self.assertGreaterEqual(counted["vcpus"][0]["pio"], len(result.out))
+        self.assertGreater(counted["vcpus"][0]["mmio"], 0)
+        blk, rng = counted["devices"]
+        self.assertEqual((blk["device"], rng["device"]), ("blk", "rng"))
+        queue = blk["queues"][0]
+        self.assertEqual(queue["chains"], REQUESTS)
+        self.assertEqual(queue["errors"], REFUSED)
+        self.assertGreaterEqual(queue["bytes"], 2 * len(WRITTEN))
+        self.assertEqual(rng["queues"][0]["chains"], 0)
+
+    def test_stats_that_cannot_be_written(self):
+        disk = self.write("disk", bytes(SIZE))
+        result = self.run_payload("disk", "x", "--disk", disk, "--stats", self.path("no/folder"))
+        self.assert_one_line(result, guest.FAILURE, "no/folder")
+
     def test_read_only(self):
         disk = self.write("disk", bytes(range(256)) * (SIZE // 256))
         result = self.run_payload("disk", "read-only", "--disk", f"{disk},ro")
@@ -64,10 +126,11 @@ class Abuse(guest.GuestTest):
             peak = next(line for line in status if line.startswith("VmHWM:"))
         return int(peak.split()[1]) / 1024
 
-    def test_devices_survive(self):
+    def survive(self, *more):
         content = bytes(range(256)) * (SIZE // 256)
         disk = self.write("disk", content)
-        process = self.start_payload("abuse", "stay", "--disk", disk)
+        process = self.start_payload("abuse", "stay packed" if more else "stay", "--disk", disk,
+                                     *more)
         report = self.read_until(process.stdout, b"done\n").decode()
         peak = self.resident_mib(process.pid)
         process.send_signal(signal.SIGTERM)
@@ -80,6 +143,12 @@ class Abuse(guest.GuestTest):
         self.assertEqual(len(result.err.splitlines()), 2, result.err)
         with open(disk, "rb") as file:
             self.assertEqual(file.read(), content, "an abuse reached the disk")
+
+    def test_split_rings(self):
+        self.survive()
+
+    def test_packed_rings(self):
+        self.survive("--rings", "packed")
 
 
 if __name__ == "__main__":

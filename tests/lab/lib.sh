@@ -130,7 +130,9 @@ guest_prelude='set -eu
 fact() { echo "fact $1: $2"; }'
 
 # make_initrd SCRIPT [PROGRAM...]: ./initrd is the micro guest's with /test, the
-# script, and programs of this host with their libraries.
+# script, and programs of this host with their libraries. With `extra_modules`, the
+# kernel's modules of that name are in /modules/extra, in the order of loading.
+extra_modules=()
 make_initrd() {
     local script=$1 root=initrd-root program file
     shift
@@ -144,8 +146,22 @@ make_initrd() {
         done
         install -D "$(command -v "$program")" "$root/host/$program"
     done
+    copy_extra_modules "$root/modules/extra"
     (cd "$root" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | cat "$micro/initrd" - > initrd
     rm -r "$root"
+}
+
+copy_extra_modules() {
+    local kernel version module path number=100
+    [ ${#extra_modules[@]} -gt 0 ] || return 0
+    kernel=$(dirname "$(readlink -f "$micro/vmlinuz")")
+    version=$(cat "$kernel/version")
+    mkdir -p "$1"
+    for module in "${extra_modules[@]}"; do
+        modprobe -d "$kernel" -S "$version" --show-depends "$module"
+    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
+        cp "$path" "$1/$((number++))-$(basename "$path")"
+    done
 }
 
 run_test_script=script:$(base64 -w0 <<< '. /test')

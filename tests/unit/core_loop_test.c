@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -352,6 +354,149 @@ static void stopping_serves_what_was_asked_for(void **state)
     }
 }
 
+/* --- polling --- */
+
+/* A counter of work to be done, which shows in memory, and a bell for when the loop sleeps. */
+struct work {
+    struct loop_poll poll;
+    struct bell bell;
+    atomic_uint todo;
+    atomic_uint done;
+    atomic_bool asleep; /* whoever adds work must ring the bell */
+    unsigned looks, sleeps, late; /* late: what comes while the loop falls asleep */
+};
+
+static bool look(struct loop_poll *poll)
+{
+    struct work *work = (struct work *)poll;
+
+    work->looks++;
+    atomic_store(&work->asleep, false);
+    if (atomic_load(&work->todo) == 0)
+        return false;
+    atomic_fetch_sub(&work->todo, 1);
+    atomic_fetch_add(&work->done, 1);
+    return true;
+}
+
+static bool fall_asleep(struct loop_poll *poll)
+{
+    struct work *work = (struct work *)poll;
+
+    work->sleeps++;
+    atomic_store(&work->asleep, true);
+    if (work->late > 0) {
+        work->late--;
+        atomic_fetch_add(&work->todo, 1);
+    }
+    return atomic_load(&work->todo) > 0;
+}
+
+static void work_open(struct work *work, struct loop *loop)
+{
+    *work = (struct work){.poll = {.look = look, .sleep = fall_asleep}};
+    assert_int_equal(loop_open(loop, NULL), 0);
+    bell_open(&work->bell, loop);
+    loop_add_poll(loop, &work->poll);
+}
+
+static void work_close(struct work *work, struct loop *loop)
+{
+    loop_close(loop);
+    bell_close(&work->bell);
+}
+
+static void work_in_memory_is_done_before_the_loop_waits(void **state)
+{
+    struct loop loop;
+    struct work work;
+
+    (void)state;
+    work_open(&work, &loop);
+    work.todo = 3;
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        assert_int_equal(pump(&loop, PUMP_PATIENCE_MS), 1);
+        assert_int_equal(work.done, turn);
+        assert_int_equal(work.sleeps, 0);
+    }
+    assert_int_equal(pump(&loop, 0), 0);
+    assert_int_equal(work.sleeps, 1);
+    work_close(&work, &loop);
+}
+
+static void work_that_comes_while_the_loop_falls_asleep_is_not_lost(void **state)
+{
+    struct loop loop;
+    struct work work;
+
+    (void)state;
+    work_open(&work, &loop);
+    work.late = 1;
+    assert_int_equal(pump(&loop, PUMP_PATIENCE_MS), 1); /* refuses to wait */
+    assert_int_equal(work.done, 0);
+    assert_int_equal(pump(&loop, PUMP_PATIENCE_MS), 1);
+    assert_int_equal(work.done, 1);
+    work_close(&work, &loop);
+}
+
+static void what_is_not_looked_at_any_more_keeps_nobody_awake(void **state)
+{
+    struct loop loop;
+    struct work work;
+    unsigned looks;
+
+    (void)state;
+    work_open(&work, &loop);
+    pump(&loop, 0);
+    looks = work.looks;
+    loop_remove_poll(&loop, &work.poll);
+    loop_remove_poll(&loop, &work.poll);
+    work.todo = 1;
+    assert_int_equal(pump(&loop, 0), 0);
+    assert_int_equal(work.looks, looks);
+    work_close(&work, &loop);
+}
+
+/* Waits of a few microseconds open the window; one long wait closes it. */
+static void the_window_follows_the_waits(void **state)
+{
+    struct loop loop;
+    struct work work;
+
+    (void)state;
+    work_open(&work, &loop);
+    for (unsigned i = 0; i < 100000 && loop.window == 0; i++) {
+        eventfd_write(work.bell.source.fd, 1); /* there at once, so the wait is short */
+        assert_int_equal(pump(&loop, PUMP_PATIENCE_MS), 1);
+    }
+    assert_true(loop.window > 0);
+    assert_int_equal(pump(&loop, 1), 0);
+    assert_int_equal(loop.window, 0);
+    work_close(&work, &loop);
+}
+
+/* Another thread adds work without a system call but when the loop sleeps; all of it is done. */
+static void no_wake_up_is_lost_between_looking_and_sleeping(void **state)
+{
+    const unsigned count = 20000;
+    struct loop loop;
+    struct work work;
+
+    (void)state;
+    work_open(&work, &loop);
+    assert_int_equal(loop_start(&loop, NULL), 0);
+    for (unsigned i = 1; i <= count; i++) {
+        atomic_fetch_add(&work.todo, 1);
+        if (atomic_load(&work.asleep))
+            eventfd_write(work.bell.source.fd, 1);
+        while (atomic_load(&work.done) < i)
+            sched_yield(); /* ctest's time limit is the limit */
+    }
+    loop_stop(&loop);
+    assert_int_equal(work.done, count);
+    work_close(&work, &loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +510,11 @@ int main(void)
         cmocka_unit_test(calls_of_many_threads_are_served_one_by_one),
         cmocka_unit_test(calls_run_oldest_first),
         cmocka_unit_test(stopping_serves_what_was_asked_for),
+        cmocka_unit_test(work_in_memory_is_done_before_the_loop_waits),
+        cmocka_unit_test(work_that_comes_while_the_loop_falls_asleep_is_not_lost),
+        cmocka_unit_test(what_is_not_looked_at_any_more_keeps_nobody_awake),
+        cmocka_unit_test(the_window_follows_the_waits),
+        cmocka_unit_test(no_wake_up_is_lost_between_looking_and_sleeping),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

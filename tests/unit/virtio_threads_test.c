@@ -112,11 +112,122 @@ static void resets_and_traffic_do_not_deadlock(void **state)
     pthread_join(control, NULL);
 }
 
+/* --- queues on loops of their own --- */
+
+struct echo {
+    struct virtio_device device;
+    struct guarded {
+        uint64_t served; /* not atomic: ThreadSanitizer tells if two threads touch it */
+        bool draining;
+    } queues[2];
+};
+
+static void echo_notify(struct virtio_device *device, unsigned index)
+{
+    struct virtio_queue *queue = &device->queues[index];
+    struct virtio_batch batch;
+    struct virtq_chain chain;
+
+    virtio_batch_begin(&batch, queue);
+    while (virtio_batch_next(&batch, &chain)) {
+        ((struct echo *)device)->queues[index].served++;
+        virtio_queue_push(queue, chain.token, 0);
+    }
+    virtio_queue_interrupt(queue);
+}
+
+static void echo_drain(struct virtio_device *device, unsigned index)
+{
+    struct guarded *guarded = &((struct echo *)device)->queues[index];
+
+    guarded->draining = !guarded->draining;
+}
+
+static void echo_destroy(struct virtio_device *device)
+{
+    virtio_device_release(device);
+}
+
+static const struct virtio_device_ops echo_ops = {
+    .name = "echo",
+    .device_id = 42,
+    .notify = echo_notify,
+    .drain_queue = echo_drain,
+    .destroy = echo_destroy,
+};
+
+static void *kick_both(void *argument)
+{
+    struct fixture *f = argument;
+
+    while (!atomic_load(&f->stop))
+        for (unsigned i = 0; i < 2; i++)
+            virtio_queue_kick(&f->device->queues[i]);
+    return NULL;
+}
+
+/* Both queues at work, each on its loop, while a third thread kicks, and resets in between. */
+static void a_queue_is_touched_by_its_own_loop_alone(void **state)
+{
+    struct fixture f = {.stop = false};
+    struct loop loops[2];
+    struct echo echo = {.queues = {{.served = 0}}};
+    pthread_t kicker;
+
+    (void)state;
+    mock_guest_open(&f.guest);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(loop_open(&loops[i], NULL), 0);
+    f.guest.environment.queue_loops = loops;
+    f.guest.environment.queue_loop_count = 2;
+    assert_int_equal(
+        virtio_device_init(&echo.device, &echo_ops, &f.guest.environment,
+                           (struct virtio_queue_options[]){
+                               {64, virtio_environment_queue_loop(&f.guest.environment, 0)},
+                               {64, virtio_environment_queue_loop(&f.guest.environment, 1)}},
+                           2, 0, NULL), 0);
+    assert_ptr_equal(echo.device.queues[0].loop, &loops[0]);
+    assert_ptr_equal(echo.device.queues[1].loop, &loops[1]);
+    f.device = &echo.device;
+    mock_driver_open(&f.driver, &f.guest, f.device);
+    assert_int_equal(loop_start(&f.guest.loop, NULL), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(loop_start(&loops[i], NULL), 0);
+    assert_int_equal(pthread_create(&kicker, NULL, kick_both, &f), 0);
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        assert_true(mock_negotiate(&f.driver, MOCK_VERSION_1));
+        for (unsigned i = 0; i < 2; i++)
+            mock_queue(&f.driver, i, 16);
+        mock_driver_ok(&f.driver);
+        for (unsigned i = 0; i < 2; i++)
+            mock_add(&f.driver.rings[i], &(struct mock_descriptor){MOCK_BUFFERS, 8, 0, 0}, 1);
+        for (unsigned i = 0; i < 2; i++)
+            while (mock_used_idx(&f.driver.rings[i]) == 0)
+                usleep(10);
+    }
+    atomic_store(&f.stop, true);
+    pthread_join(kicker, NULL);
+    loop_stop(&f.guest.loop);
+    for (unsigned i = 0; i < 2; i++)
+        loop_stop(&loops[i]);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(echo.queues[i].served, ROUNDS);
+    virtio_device_destroy(f.device);
+    mock_driver_close(&f.driver);
+    for (unsigned i = 0; i < 2; i++)
+        loop_close(&loops[i]);
+    mock_guest_close(&f.guest);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(resets_and_traffic_do_not_deadlock)};
+    const struct CMUnitTest tests[] = {
+        TEST(resets_and_traffic_do_not_deadlock),
+        cmocka_unit_test(a_queue_is_touched_by_its_own_loop_alone),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,7 +131,9 @@ static void names_the_key_that_is_wrong_and_what_would_be_right(void **state)
         {"{\"cpus\": 1.5}", -EINVAL, "cpus: is a number with a fraction; give an integer"},
         {"{\"cpus\": 0}", -ERANGE, "cpus: 0 is not possible; give 1 to 64"},
         {"{\"cpus\": 65}", -ERANGE, "cpus: 65 is not possible"},
-        {"{\"cpus\": -1}", -ERANGE, "cpus: -1 is negative; give 1 to 64"},
+        {"{\"cpus\": -1}", -ERANGE, "cpus: -1 is not possible; give 1 to 64"},
+        {"{\"iothreads\": 17}", -ERANGE, "iothreads: 17 is not possible; give 0 to 16"},
+        {"{\"iothreads\": true}", -EINVAL, "iothreads: is a boolean; give an integer"},
         {"{\"cpus\": 4294967297}", -ERANGE, "cpus: 4294967297 is not possible"},
         {"{\"cpus\": 99999999999999999999}", -EINVAL, "line 1"},
         {"{\"memory\": true}", -EINVAL, "memory: is a boolean; give a size such as \"512M\""},
@@ -144,7 +146,12 @@ static void names_the_key_that_is_wrong_and_what_would_be_right(void **state)
         {"{\"kernel\": {}}", -EINVAL, "kernel: is an object; give a string"},
         {"{\"kernel\": \"\"}", -EINVAL, "kernel: is empty; give a path"},
         {"{\"console\": \"tty\"}", -EINVAL, "console: there is no \"tty\"; give \"serial\""},
+        {"{\"rings\": \"square\"}", -EINVAL,
+         "rings: there is no \"square\"; give \"split\" or \"packed\""},
+        {"{\"rings\": false}", -EINVAL, "rings: is a boolean; give \"split\" or \"packed\""},
         {"{\"console\": 1}", -EINVAL, "console: is an integer; give \"serial\""},
+        {"{\"bus\": \"isa\"}", -EINVAL, "bus: there is no \"isa\"; give \"mmio\" or \"pci\""},
+        {"{\"bus\": true}", -EINVAL, "bus: is a boolean; give \"mmio\" or \"pci\""},
         {"{\"disks\": {}}", -EINVAL, "disks: is an object; give an array"},
         {"{\"disks\": [1]}", -EINVAL, "disks[0]: is an integer; give an object"},
         {"{\"disks\": [{}]}", -EINVAL, "disks[0]: has no \"path\"; give one"},
@@ -156,6 +163,11 @@ static void names_the_key_that_is_wrong_and_what_would_be_right(void **state)
          "disks[0].serial: 21 bytes long; give 1 to 20"},
         {"{\"disks\": [{\"path\": \"p\", \"serial\": \"a\\tb\"}]}", -EINVAL,
          "disks[0].serial: contains a control character"},
+        {"{\"disks\": [{\"path\": \"p\", \"cache\": \"no\"}]}", -EINVAL,
+         "disks[0].cache: there is no \"no\"; give \"writeback\", \"none\" or \"unsafe\""},
+        {"{\"disks\": [{\"path\": \"p\", \"engine\": 1}]}", -EINVAL, "disks[0].engine: is an integer"},
+        {"{\"disks\": [{\"path\": \"p\", \"queues\": 0}]}", -ERANGE, "disks[0].queues: 0"},
+        {"{\"disks\": [{\"path\": \"p\", \"iops\": 0}]}", -ERANGE, "disks[0].iops: 0 would let"},
         {"{\"disks\": [{\"path\": \"p\"}], \"cpus\": 0}", -ERANGE, "vm.json: cpus: 0"},
     };
 
@@ -188,6 +200,8 @@ static void writes_what_it_reads(void **state)
     static const struct husk_disk disks[] = {
         {.path = "a \"quoted\" disk", .serial = "S1", .read_only = true},
         {.path = "b"},
+        {.path = "c", .cache = HUSK_CACHE_UNSAFE, .engine = HUSK_ENGINE_IO_URING, .queues = 3,
+         .rate = {100 << 20, 7, 1000, 2000}},
     };
     struct husk_config config, again;
     struct husk_err err = {0};
@@ -198,10 +212,13 @@ static void writes_what_it_reads(void **state)
     config.kernel = "bz\xc3\xa4Image";
     config.append = "quiet";
     config.cpus = 3;
+    config.iothreads = 2;
+    config.rings = HUSK_RINGS_PACKED;
+    config.bus = HUSK_BUS_PCI;
     config.memory = (6ull << 30) + 4096;
     config.console = HUSK_CONSOLE_OFF;
     config.disks = disks;
-    config.disk_count = 2;
+    config.disk_count = 3;
     text = husk_config_to_json(&config);
     assert_non_null(text);
     husk_config_init(&again);
@@ -212,13 +229,21 @@ static void writes_what_it_reads(void **state)
     assert_null(again.initrd);
     assert_null(again.command_line);
     assert_int_equal(again.cpus, 3);
+    assert_int_equal(again.iothreads, 2);
+    assert_int_equal(again.rings, HUSK_RINGS_PACKED);
+    assert_int_equal(again.bus, HUSK_BUS_PCI);
     assert_int_equal(again.memory, config.memory);
     assert_int_equal(again.console, HUSK_CONSOLE_OFF);
-    assert_int_equal(again.disk_count, 2);
+    assert_int_equal(again.disk_count, 3);
     assert_string_equal(again.disks[0].path, disks[0].path);
     assert_string_equal(again.disks[0].serial, "S1");
     assert_true(again.disks[0].read_only);
     assert_null(again.disks[1].serial);
+    assert_int_equal(again.disks[1].cache, HUSK_CACHE_WRITEBACK);
+    assert_int_equal(again.disks[2].cache, HUSK_CACHE_UNSAFE);
+    assert_int_equal(again.disks[2].engine, HUSK_ENGINE_IO_URING);
+    assert_int_equal(again.disks[2].queues, 3);
+    assert_memory_equal(&again.disks[2].rate, &disks[2].rate, sizeof disks[2].rate);
     text_again = husk_config_to_json(&again);
     assert_string_equal(text, text_again);
     free(text);
@@ -329,6 +354,15 @@ static void adds_disks_from_options(void **state)
     assert_string_equal(config.disks[2].serial, "x,y");
     assert_string_equal(config.disks[3].serial, "Z");
     assert_false(config.disks[3].read_only);
+    assert_int_equal(husk_config_add_disk(&config, "d,cache=none,engine=sync,queues=4,bps=10M,"
+                                          "bps_burst=1M,iops=500,iops_burst=50", NULL), 0);
+    assert_int_equal(config.disks[4].cache, HUSK_CACHE_NONE);
+    assert_int_equal(config.disks[4].engine, HUSK_ENGINE_SYNC);
+    assert_int_equal(config.disks[4].queues, 4);
+    assert_int_equal(config.disks[4].rate.bytes, 10 << 20);
+    assert_int_equal(config.disks[4].rate.bytes_burst, 1 << 20);
+    assert_int_equal(config.disks[4].rate.operations, 500);
+    assert_int_equal(config.disks[4].rate.operations_burst, 50);
     husk_config_release(&config);
     assert_int_equal(config.disk_count, 0);
 }
@@ -338,9 +372,20 @@ static void refuses_bad_disk_options(void **state)
     static const struct refusal refusals[] = {
         {"", -EINVAL, "disk \"\": is empty; give a path"},
         {",ro", -EINVAL, "is empty; give a path"},
-        {"p,", -EINVAL, "unknown option \"\"; there are ro and serial=TEXT"},
+        {"p,", -EINVAL, "unknown option \"\"; there are ro, serial, cache"},
         {"p,rw", -EINVAL, "disk \"p,rw\": unknown option \"rw\""},
-        {"p,serial=", -EINVAL, "serial: 0 bytes long; give 1 to 20"},
+        {"p,cach=none", -EINVAL, "unknown option \"cach\"; did you mean \"cache\"?"},
+        {"p,ro=1", -EINVAL, "ro: takes no value"},
+        {"p,cache", -EINVAL, "cache: give a value"},
+        {"p,cache=no", -EINVAL, "cache: there is no \"no\"; give writeback, none or unsafe"},
+        {"p,engine=uring", -EINVAL, "engine: there is no \"uring\"; give auto, io_uring or sync"},
+        {"p,queues=0", -ERANGE, "queues: 0 is not possible"},
+        {"p,queues=17", -ERANGE, "queues: 17 is not possible; give 1 to 16"},
+        {"p,queues=x", -EINVAL, "queues: \"x\" is no number"},
+        {"p,bps=0", -ERANGE, "bps: 0 would let nothing pass"},
+        {"p,iops=fast", -EINVAL, "iops: \"fast\" is no size"},
+        {"p,iops_burst=5", -EINVAL, "rate: a burst without a rate"},
+        {"p,serial=", -EINVAL, "serial: give a value"},
         {"p,serial=123456789012345678901", -EINVAL, "serial: 21 bytes long"},
     };
     struct husk_config config;
@@ -396,14 +441,23 @@ static void checks_what_the_caller_has_set(void **state)
     bad.append = bad.command_line = "x";
     assert_check_fails(&bad, -EINVAL, "leave one out");
     bad = good;
+    bad.iothreads = 17;
+    assert_check_fails(&bad, -ERANGE, "iothreads: 17 is not possible; give 0 to 16");
+    bad = good;
     bad.cpus = 10000;
     assert_check_fails(&bad, -ERANGE, "cpus: 10000 is not possible; give 1 to 64");
     bad = good;
     bad.memory = 31u << 20;
     assert_check_fails(&bad, -ERANGE, "memory: 32505856 bytes are too little");
     bad = good;
+    bad.bus = (enum husk_bus)2;
+    assert_check_fails(&bad, -EINVAL, "bus: 2 is neither mmio nor pci");
+    bad.bus = HUSK_BUS_MMIO;
     bad.console = (enum husk_console)3;
     assert_check_fails(&bad, -EINVAL, "console: 3 is none of");
+    bad = good;
+    bad.rings = (enum husk_rings)2;
+    assert_check_fails(&bad, -EINVAL, "rings: 2 is none of split and packed");
     bad = good;
     bad.disk_count = HUSK_DISKS_MAX + 1;
     assert_check_fails(&bad, -ERANGE, "disks: 16 are too many; give 15 at most");
@@ -411,9 +465,9 @@ static void checks_what_the_caller_has_set(void **state)
     bad.disks = NULL;
     assert_check_fails(&bad, -EINVAL, "disks: the array is missing");
     disk.serial = "";
-    assert_check_fails(&good, -EINVAL, "disks[0].serial: 0 bytes long");
+    assert_check_fails(&good, -EINVAL, "disks[0]: serial: 0 bytes long");
     disk.path = NULL;
-    assert_check_fails(&good, -EINVAL, "disks[0].path: is missing");
+    assert_check_fails(&good, -EINVAL, "disks[0]: path: is missing");
 }
 
 static void refuses_more_memory_than_the_host_has(void **state)
@@ -455,7 +509,7 @@ static void copies_all_of_it(void **state)
 {
     char kernel[] = "kernel", path[] = "path", serial[] = "serial";
     struct husk_disk disk = {.path = path, .serial = serial, .read_only = true};
-    struct machine_config checked, copy;
+    struct machine_config checked;
     struct husk_config config;
     struct err err = {0};
 
@@ -472,22 +526,20 @@ static void copies_all_of_it(void **state)
     if (config_validate(&config, &checked, &err))
         fail_msg("%s", err.message);
     kernel[0] = path[0] = serial[0] = '!';
-    assert_int_equal(machine_config_copy(&checked, &copy, &err), 0);
+    assert_string_equal(checked.kernel, "kernel");
+    assert_string_equal(checked.append, "append");
+    assert_string_equal(checked.initrd, "initrd");
+    assert_null(checked.command_line);
+    assert_int_equal(checked.cpus, 4);
+    assert_int_equal(checked.memory, 256u << 20);
+    assert_int_equal(checked.disk_count, 1);
+    assert_string_equal(checked.disks[0].path, "path");
+    assert_string_equal(checked.disks[0].serial, "serial");
+    assert_true(checked.disks[0].read_only);
+    assert_int_equal(checked.console_in_fd, 5);
+    assert_int_equal(checked.console_out_fd, 6);
     machine_config_free(&checked);
     machine_config_free(&checked);
-    assert_string_equal(copy.kernel, "kernel");
-    assert_string_equal(copy.append, "append");
-    assert_string_equal(copy.initrd, "initrd");
-    assert_null(copy.command_line);
-    assert_int_equal(copy.cpus, 4);
-    assert_int_equal(copy.memory, 256u << 20);
-    assert_int_equal(copy.disk_count, 1);
-    assert_string_equal(copy.disks[0].path, "path");
-    assert_string_equal(copy.disks[0].serial, "serial");
-    assert_true(copy.disks[0].read_only);
-    assert_int_equal(copy.console_in_fd, 5);
-    assert_int_equal(copy.console_out_fd, 6);
-    machine_config_free(&copy);
 }
 
 int main(void)

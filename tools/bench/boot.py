@@ -10,21 +10,18 @@ lab's own memory. The guest writes to a port when its userspace runs, prints a l
 which ends the monitor.
 """
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import host
+from lab import TOOLS, Lab, firmware, micro_files, output_of
 from report import Figure, Report, Result
 
 DESCRIPTION = "a stock Debian kernel to userspace in the lab: Husk and its peers, by phase"
 DEFAULT_RUNS = 5
 MEMORY = 256  # MiB; what husk run gives without being asked
 
-TOOLS = Path(__file__).resolve().parent.parent
-
-HUSK, KVMTOOL, FIRECRACKER = "Husk", "kvmtool", "Firecracker"
+HUSK, HUSK_PCI, KVMTOOL, FIRECRACKER = "Husk", "Husk, PCI", "kvmtool", "Firecracker"
 QEMU_DEFAULT, QEMU_LEANEST = "QEMU microvm", "QEMU microvm leanest"
 
 FIGURES = {
@@ -41,6 +38,7 @@ PHASES = ["start", "first_exit", "kernel", "end"]
 RATIOS = [(figure, HUSK, peer)
           for figure in ("userspace", "userspace_exits", "exits")
           for peer in (QEMU_DEFAULT, QEMU_LEANEST, KVMTOOL, FIRECRACKER)]
+RATIOS += [(figure, HUSK_PCI, HUSK) for figure in ("userspace", "userspace_exits", "exits")]
 
 NOTES = [
     "Median (p10..p90). userspace: fork to userspace = start + to 1st exit + kernel. start: fork",
@@ -64,8 +62,9 @@ def add_arguments(parser):
 
 # --- contestants: words in braces are files of the lab's own memory ---
 
-def _husk(program):
-    return [program, "run", "{kernel}", "--initrd", "{initrd}", "--append", "husk.do=hello"]
+def _husk(program, *options):
+    return [program, "run", "{kernel}", "--initrd", "{initrd}", "--append", "husk.do=hello",
+            *options]
 
 
 def _qemu(program, machine):
@@ -95,7 +94,7 @@ def _firecracker_config():
 
 
 def make_contestants(husk, monitors):
-    contestants = [Result(HUSK, _husk(husk))]
+    contestants = [Result(HUSK, _husk(husk)), Result(HUSK_PCI, _husk(husk, "--bus", "pci"))]
     if monitors["QEMU"]:
         contestants += [
             Result(QEMU_DEFAULT, _qemu(monitors["QEMU"], "microvm")),
@@ -109,52 +108,14 @@ def make_contestants(husk, monitors):
     return contestants
 
 
-def _output_of(*command):
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-
-
 def _files(contestants):
-    micro = Path(_output_of(TOOLS / "guest/micro"))
-    files = {"kernel": str((micro / "vmlinuz").resolve()), "initrd": str(micro / "initrd")}
+    files = micro_files()
     if any(contestant.name == FIRECRACKER for contestant in contestants):
-        files["vmlinux"] = _output_of(TOOLS / "guest/vmlinux", files["kernel"])
+        files["vmlinux"] = output_of(TOOLS / "guest/vmlinux", files["kernel"])
     return files
 
 
-def _firmware(qemu):
-    """The small images that QEMU may look for when it starts; the first of a name is the one."""
-    found = {}
-    for folder in _output_of(qemu, "-L", "help").splitlines() if qemu else []:
-        for path in Path(folder).glob("*.*"):
-            if path.suffix in (".bin", ".rom") and path.exists():
-                found.setdefault(path.name, str(path))
-    return list(found.values())
-
-
 # --- the lab ---
-
-class Lab:
-    """A session of tools/lab: the one that is named, or one of our own for the time."""
-
-    def __init__(self, build, session):
-        self._own = None if session else tempfile.TemporaryDirectory(prefix="husk-bench-")
-        self._options = ["--build", str(build),
-                         "--session", str(session or Path(self._own.name, "lab"))]
-
-    def __enter__(self):
-        if self._own:
-            subprocess.run([TOOLS / "lab/start", *self._options], check=True)
-        return self
-
-    def __exit__(self, *_):
-        if self._own:
-            subprocess.run([TOOLS / "lab/stop", *self._options], check=False)
-            self._own.cleanup()
-
-    def start(self, *command):
-        return subprocess.Popen([TOOLS / "lab/exec", *self._options, "--", *command],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
 
 def collect(lines, contestants, runs, progress):
     """What boot_inside.py says, as it says it: a line per boot and one about the lab's machine."""
@@ -184,7 +145,7 @@ def measure(options, progress):
         "runs": options.runs,
         "timeout": options.timeout,
         "files": _files(contestants),
-        "firmware": _firmware(monitors["QEMU"]),
+        "firmware": firmware(monitors["QEMU"]),
         "texts": {"firecracker": _firecracker_config()},
         "contestants": {contestant.name: contestant.command for contestant in contestants},
     }

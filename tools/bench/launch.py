@@ -25,7 +25,8 @@ DEFAULT_MEMORY = 128            # MiB
 OTHER_MEMORIES = (64, 16 * 1024)  # Husk's launch should not depend on it
 LOOKS = 3                       # how often a standing guest's monitor is looked at
 
-HUSK, FLOOR, FLOOR_NO_CPUID = "Husk", "floor", "floor, no CPUID"
+HUSK, HUSK_PCI = "Husk", "Husk, PCI"
+FLOOR, FLOOR_NO_CPUID = "floor", "floor, no CPUID"
 QEMU, KVMTOOL = "QEMU microvm leanest", "kvmtool"
 FIRECRACKER, CLOUD_HYPERVISOR = "Firecracker", "Cloud Hypervisor"
 
@@ -45,6 +46,7 @@ RATIOS = [
     ("launch", HUSK, FIRECRACKER),
     ("launch", HUSK, CLOUD_HYPERVISOR),
     ("launch", FLOOR_NO_CPUID, FLOOR),
+    ("launch", HUSK_PCI, HUSK),
     *(("launch", f"{HUSK}, {memory} MiB", HUSK) for memory in OTHER_MEMORIES),
     ("pss", HUSK, QEMU),
     ("pss", HUSK, KVMTOOL),
@@ -65,8 +67,8 @@ def add_arguments(parser):
 
 # --- contestants ---
 
-def _husk(husk, payload, memory):
-    return [husk, "run", "--memory", f"{memory}M", payload]
+def _husk(husk, payload, memory, *options):
+    return [husk, "run", "--memory", f"{memory}M", *options, payload]
 
 
 def _qemu(program, payload, memory):
@@ -110,6 +112,7 @@ def make_contestants(tools, husk, monitors, folder):
         Result(FLOOR_NO_CPUID, [floor, "--no-cpuid", str(memory), payload]),
         Result(FLOOR, [floor, str(memory), payload]),
         Result(HUSK, _husk(husk, payload, memory)),
+        Result(HUSK_PCI, _husk(husk, payload, memory, "--bus", "pci")),
         *(Result(f"{HUSK}, {other} MiB", _husk(husk, payload, other))
           for other in OTHER_MEMORIES),
     ]

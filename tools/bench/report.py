@@ -50,6 +50,7 @@ class Report:
     machine: dict
     missing: list
     notes: list
+    by_figure: bool = False   # the table has a row for each figure, as where there are many
     date: str = dataclasses.field(default_factory=host.now)
 
     def result(self, name):
@@ -99,14 +100,14 @@ def _header_lines(report):
 
 
 def _table_lines(report):
-    headings = [f"{figure.heading}, {figure.unit}" if figure.unit else figure.heading
-                for figure in report.figures.values()]
-    rows = [["median (p10..p90)"] + headings]
+    columns = [["median (p10..p90)"]
+               + [f"{figure.heading}, {figure.unit}" if figure.unit else figure.heading
+                  for figure in report.figures.values()]]
     for result in report.results:
         if not result.failure:
-            rows.append([result.name] + [_cell(result, name, figure)
-                                         for name, figure in report.figures.items()])
-    yield from _aligned(rows)
+            columns.append([result.name] + [_cell(result, name, figure)
+                                            for name, figure in report.figures.items()])
+    yield from _aligned(list(zip(*columns)) if report.by_figure else columns)
     for result in report.results:
         if result.failure:
             yield f"{result.name}: failed: {result.failure}"

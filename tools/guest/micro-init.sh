@@ -38,6 +38,19 @@ reopen_console() {
     exec < /dev/console > /dev/console 2>&1
 }
 
+# A network card is asked for an address by DHCP, three times; husk.net=off: it is left alone.
+start_network() {
+    local card
+    ip link set lo up
+    for card in /sys/class/net/eth*; do
+        [ -e "$card" ] || continue
+        card=${card##*/}
+        ip link set "$card" up
+        udhcpc -i "$card" -q -n -t 3 -T 1 -s /etc/udhcpc.sh > /dev/null 2>&1 ||
+            echo "micro: $card: no answer by DHCP"
+    done
+}
+
 prepare() {
     /bin/busybox --install -s /bin
     mount -t sysfs sysfs /sys
@@ -47,6 +60,7 @@ prepare() {
     mount -t tmpfs tmpfs /tmp
     load_modules
     reopen_console
+    [ "$(argument husk.net)" = off ] || start_network
 }
 
 run_script() {

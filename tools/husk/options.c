@@ -25,11 +25,35 @@ static const char help[] =
     "  --cmdline TEXT     kernel arguments instead of all defaults\n"
     "  --cpus N           virtual CPUs, 1 to 64 (default 1)\n"
     "  --memory SIZE      RAM, for example 512M or 6G (default 256M)\n"
-    "  --disk PATH[,ro][,serial=TEXT]\n"
-    "                     a raw image or block device as /dev/vda, the next as /dev/vdb, ...\n"
+    "  --disk PATH[,ro][,serial=TEXT][,cache=writeback|none|unsafe][,queues=N]...\n"
+    "                     a raw image or block device as /dev/vda, the next as /dev/vdb, ...;\n"
+    "                     cache=none goes past this host's page cache, with cache=unsafe a flush\n"
+    "                     does nothing; bps=SIZE, iops=N (with bps_burst, iops_burst) limit it;\n"
+    "                     engine=io_uring|sync says how requests reach this host. SIGUSR1 makes\n"
+    "                     husk look at the sizes again: truncate -s +1G IMAGE; kill -USR1 PID\n"
+    "  --iothreads N      threads that serve the queues of disks and networks, 0 to 16 (default 0:\n"
+    "                     one thread serves all devices)\n"
+    "  --net user[,hostfwd=tcp|udp:[HOSTADDR]:HOSTPORT:[GUESTADDR]:GUESTPORT]...[,restrict]\n"
+    "                     a network by NAT, with DHCP and DNS; takes no privilege. The guest reaches\n"
+    "                     what this host reaches, and the host itself as 10.0.2.2; with restrict,\n"
+    "                     nothing. A forward leads a port of this host (of 127.0.0.1, if no address\n"
+    "                     is given) to the guest\n"
+    "  --net tap=NAME|stream=PATH|fd=N[,queues=N][,vhost=on|off]\n"
+    "                     a network: a tap interface, a stream socket as passt's, or a descriptor\n"
+    "                     of either. With vhost=on the host's kernel moves a tap's frames\n"
+    "  --net ...[,mac=ADDRESS][,mtu=N][,rx_bps=SIZE]...\n"
+    "                     for all: rx_ and tx_ with bps, bps_burst, pps and pps_burst limit it\n"
+    "  --rings split|packed\n"
+    "                     how the queues between guest and devices are kept; a guest that does not\n"
+    "                     know packed rings has split ones (default split)\n"
     "  --console serial|virtio|off\n"
     "                     the guest's console on standard input and output (default serial)\n"
+    "  --bus mmio|pci     what carries the devices (default mmio, which boots faster; pci saves the\n"
+    "                     guest the cost of acknowledging interrupts)\n"
     "  --timing[=FILE]    print when each phase of the start was reached; write it to FILE as JSON\n"
+    "  --stats FILE       write what was counted (exits, kicks, interrupts, requests, bytes) to FILE\n"
+    "                     as JSON when the guest has ended\n"
+    "  --verbose          also say what is no problem, such as a protection that this host lacks\n"
     "  --config FILE      read a configuration in JSON; other options override it\n"
     "  --print-config     print the configuration as JSON and exit\n"
     "  -h, --help         this text\n"
@@ -42,10 +66,12 @@ static const char help[] =
     "Examples:\n"
     "  husk run vmlinuz --initrd initrd.img --append 'loglevel=7'\n"
     "  husk run vmlinuz --initrd initrd.img --disk rootfs.img --memory 1G --cpus 2\n"
+    "  husk run vmlinuz --initrd initrd.img --net user,hostfwd=tcp::2222::22\n"
     "  husk run --config machine.json --timing\n";
 
 enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
-       OPTION_MEMORY, OPTION_DISK, OPTION_CONSOLE, OPTION_TIMING, OPTION_CONFIG,
+       OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE,
+       OPTION_BUS, OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG,
        OPTION_PRINT_CONFIG };
 
 static const struct option long_options[] = {
@@ -56,8 +82,14 @@ static const struct option long_options[] = {
     {"cpus", required_argument, NULL, OPTION_CPUS},
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"disk", required_argument, NULL, OPTION_DISK},
+    {"net", required_argument, NULL, OPTION_NET},
+    {"iothreads", required_argument, NULL, OPTION_IOTHREADS},
+    {"rings", required_argument, NULL, OPTION_RINGS},
     {"console", required_argument, NULL, OPTION_CONSOLE},
+    {"bus", required_argument, NULL, OPTION_BUS},
     {"timing", optional_argument, NULL, OPTION_TIMING},
+    {"stats", required_argument, NULL, OPTION_STATS},
+    {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
     {"help", no_argument, NULL, 'h'},
@@ -105,18 +137,19 @@ static bool load_config(struct run_options *options, const char *path)
     return true;
 }
 
-static bool set_cpus(struct husk_config *config, const char *text)
+static bool set_count(uint32_t *count, const char *option, const char *text, unsigned least,
+                      unsigned most)
 {
     char *end;
     unsigned long value;
 
     errno = 0;
     value = strtoul(text, &end, 10);
-    if (errno || end == text || *end || *text == '-' || value < 1 || value > HUSK_CPUS_MAX) {
-        fprintf(stderr, "husk: --cpus %s: give a number from 1 to %d\n", text, HUSK_CPUS_MAX);
+    if (errno || end == text || *end || *text == '-' || value < least || value > most) {
+        fprintf(stderr, "husk: %s %s: give a number from %u to %u\n", option, text, least, most);
         return false;
     }
-    config->cpus = (uint32_t)value;
+    *count = (uint32_t)value;
     return true;
 }
 
@@ -131,6 +164,17 @@ static bool set_memory(struct husk_config *config, const char *text)
     return true;
 }
 
+/* Which of `names` the text is; -1, after a message that lists `all`, if it is none. */
+static int choose(const char *option, const char *text, const char *const *names, int count,
+                  const char *all)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    fprintf(stderr, "husk: %s %s: give %s\n", option, text, all);
+    return -1;
+}
+
 static bool set_console(struct husk_config *config, const char *text)
 {
     static const char *const names[] = {
@@ -138,15 +182,34 @@ static bool set_console(struct husk_config *config, const char *text)
         [HUSK_CONSOLE_VIRTIO] = "virtio",
         [HUSK_CONSOLE_OFF] = "off",
     };
+    int choice = choose("--console", text, names, 3, "serial, virtio or off");
 
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            config->console = (enum husk_console)i;
-            return true;
-        }
-    }
-    fprintf(stderr, "husk: --console %s: give serial, virtio or off\n", text);
-    return false;
+    config->console = choice < 0 ? config->console : (enum husk_console)choice;
+    return choice >= 0;
+}
+
+static bool set_rings(struct husk_config *config, const char *text)
+{
+    static const char *const names[] = {
+        [HUSK_RINGS_SPLIT] = "split",
+        [HUSK_RINGS_PACKED] = "packed",
+    };
+    int choice = choose("--rings", text, names, 2, "split or packed");
+
+    config->rings = choice < 0 ? config->rings : (enum husk_rings)choice;
+    return choice >= 0;
+}
+
+static bool set_bus(struct husk_config *config, const char *text)
+{
+    static const char *const names[] = {
+        [HUSK_BUS_MMIO] = "mmio",
+        [HUSK_BUS_PCI] = "pci",
+    };
+    int choice = choose("--bus", text, names, 2, "mmio or pci");
+
+    config->bus = choice < 0 ? config->bus : (enum husk_bus)choice;
+    return choice >= 0;
 }
 
 static bool add_disk(struct husk_config *config, const char *text)
@@ -154,6 +217,13 @@ static bool add_disk(struct husk_config *config, const char *text)
     struct husk_err err;
 
     return husk_config_add_disk(config, text, &err) == 0 || complain(err.message);
+}
+
+static bool add_net(struct husk_config *config, const char *text)
+{
+    struct husk_err err;
+
+    return husk_config_add_net(config, text, &err) == 0 || complain(err.message);
 }
 
 static bool apply(struct run_options *options, int option, const char *value)
@@ -174,16 +244,30 @@ static bool apply(struct run_options *options, int option, const char *value)
         config->command_line = value;
         return true;
     case OPTION_CPUS:
-        return set_cpus(config, value);
+        return set_count(&config->cpus, "--cpus", value, 1, HUSK_CPUS_MAX);
     case OPTION_MEMORY:
         return set_memory(config, value);
     case OPTION_DISK:
         return add_disk(config, value);
+    case OPTION_NET:
+        return add_net(config, value);
+    case OPTION_IOTHREADS:
+        return set_count(&config->iothreads, "--iothreads", value, 0, HUSK_IOTHREADS_MAX);
     case OPTION_CONSOLE:
         return set_console(config, value);
+    case OPTION_RINGS:
+        return set_rings(config, value);
+    case OPTION_BUS:
+        return set_bus(config, value);
     case OPTION_TIMING:
         options->timing = true;
         options->timing_file = value;
+        return true;
+    case OPTION_STATS:
+        options->stats_file = value;
+        return true;
+    case OPTION_VERBOSE:
+        options->verbose = true;
         return true;
     case OPTION_CONFIG: /* was read before the others */
         return true;

@@ -12,8 +12,10 @@ struct run_options {
     struct husk_config config;  /* husk_config_release() */
     char *config_text;          /* the --config file; freed by options_release() */
     bool print_config;
+    bool verbose;
     bool timing;
     const char *timing_file;    /* JSON; NULL: none */
+    const char *stats_file;     /* JSON; NULL: none */
     char default_kernel[256];   /* what config.kernel is when the host's kernel is taken */
 };
 

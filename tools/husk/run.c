@@ -7,6 +7,7 @@
  */
 #include "commands.h"
 #include "options.h"
+#include "stats.h"
 #include "status.h"
 #include "terminal.h"
 #include "timing.h"
@@ -70,9 +71,9 @@ static int print_config(const struct husk_config *config)
 }
 
 /*
- * All by which a person or a limit ends a program, so that the terminal is restored. What our
- * parent ignores for us (nohup, a shell's background job) stays ignored: a blocked signal would
- * come through the signalfd in spite of that.
+ * All by which a person or a limit ends a program, so that the terminal is restored, and SIGUSR1,
+ * which says that an image has another size. What our parent ignores for us (nohup, a shell's
+ * background job) stays ignored: a blocked signal would come through the signalfd in spite of that.
  */
 static int open_signals(void)
 {
@@ -98,6 +99,16 @@ static void pass_window_size(struct run *run)
         husk_vm_resize_console(run->vm, size.ws_col, size.ws_row);
 }
 
+/* Somebody has changed the size of an image. */
+static void refresh_disks(struct run *run)
+{
+    struct husk_err err;
+
+    for (uint32_t i = 0; i < run->options.config.disk_count; i++)
+        if (husk_vm_refresh_disk(run->vm, i, &err))
+            print_line(&run->terminal, HUSK_LOG_ERROR, err.message);
+}
+
 static void serve_signal(struct run *run)
 {
     struct signalfd_siginfo info;
@@ -107,6 +118,9 @@ static void serve_signal(struct run *run)
     switch (info.ssi_signo) {
     case SIGWINCH:
         pass_window_size(run);
+        break;
+    case SIGUSR1:
+        refresh_disks(run);
         break;
     case SIGTSTP:
         terminal_leave(&run->terminal);
@@ -179,6 +193,13 @@ static int report_timing(const struct run *run, uint64_t start)
     return timing_write(&timing, start, run->options.timing_file);
 }
 
+static int report_stats(const struct run *run)
+{
+    const char *path = run->options.stats_file;
+
+    return path ? stats_write(run->vm, path) : 0;
+}
+
 /* Output that nobody could read is an error of the run, as it is for any filter. */
 static int report_output(const struct run *run)
 {
@@ -210,6 +231,8 @@ static int live(struct run *run, uint64_t start)
     status = status_of_end(run, end, &err);
     if (report_timing(run, start) && status == 0)
         status = STATUS_FAILURE;
+    if (report_stats(run) && status == 0)
+        status = STATUS_FAILURE;
     if (report_output(run) && status == 0)
         status = STATUS_FAILURE;
     return status;
@@ -218,7 +241,8 @@ static int live(struct run *run, uint64_t start)
 static int create_and_run(struct run *run, uint64_t start)
 {
     struct husk_config *config = &run->options.config;
-    const struct husk_log log = {print_line, &run->terminal, HUSK_LOG_WARNING};
+    const struct husk_log log = {print_line, &run->terminal,
+                                 run->options.verbose ? HUSK_LOG_INFO : HUSK_LOG_WARNING};
     struct husk_err err = {0};
     int status, rc;
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -131,10 +130,49 @@ int vm_add_ioeventfd(const struct vm *vm, uint64_t address, uint32_t value, int 
                   : 0;
 }
 
-int vm_connect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err)
+static int change_doorbell(const struct vm *vm, uint64_t address, int fd, uint32_t flags,
+                           struct err *err)
 {
-    struct kvm_irqfd connection = {.fd = (uint32_t)irq->fd, .gsi = irq->gsi};
+    struct kvm_ioeventfd doorbell = {.addr = address, .fd = fd, .flags = flags};
+    int rc = kvm_ioctl(vm->fd, KVM_IOEVENTFD, &doorbell);
+
+    return rc < 0 ? err_sys(err, rc, "KVM refuses a doorbell at 0x%llx",
+                            (unsigned long long)address)
+                  : 0;
+}
+
+int vm_add_doorbell(const struct vm *vm, uint64_t address, int fd, struct err *err)
+{
+    return change_doorbell(vm, address, fd, 0, err);
+}
+
+int vm_remove_doorbell(const struct vm *vm, uint64_t address, int fd, struct err *err)
+{
+    return change_doorbell(vm, address, fd, KVM_IOEVENTFD_FLAG_DEASSIGN, err);
+}
+
+static int change_irqfd(const struct vm *vm, const struct irq_line *irq, uint32_t flags,
+                        struct err *err)
+{
+    struct kvm_irqfd connection = {.fd = (uint32_t)irq->fd, .gsi = irq->gsi, .flags = flags};
     int rc = kvm_ioctl(vm->fd, KVM_IRQFD, &connection);
 
     return rc < 0 ? err_sys(err, rc, "KVM refuses an irqfd for gsi %u", irq->gsi) : 0;
+}
+
+int vm_connect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err)
+{
+    return change_irqfd(vm, irq, 0, err);
+}
+
+int vm_disconnect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err)
+{
+    return change_irqfd(vm, irq, KVM_IRQFD_FLAG_DEASSIGN, err);
+}
+
+int vm_route_irqs(const struct vm *vm, struct kvm_irq_routing *routing, struct err *err)
+{
+    int rc = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);
+
+    return rc < 0 ? err_sys(err, rc, "KVM refuses to route %u interrupts", routing->nr) : 0;
 }

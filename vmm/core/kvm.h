@@ -11,6 +11,7 @@
 #include "core/irq.h"
 #include "core/memory.h"
 
+#include <linux/kvm.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,7 +49,19 @@ int vm_add_memslot(struct vm *vm, struct gpa base, uint64_t size, void *host, st
 int vm_add_ioeventfd(const struct vm *vm, uint64_t address, uint32_t value, int fd,
                      struct err *err);
 
+/*
+ * A guest write at MMIO address `address`, of any size and value, signals eventfd `fd`. A host that
+ * cannot do that (x86 before Linux 4.5) says -EINVAL; two at one address are -EEXIST.
+ */
+int vm_add_doorbell(const struct vm *vm, uint64_t address, int fd, struct err *err);
+int vm_remove_doorbell(const struct vm *vm, uint64_t address, int fd, struct err *err);
+
 /* Each irq_raise() becomes an edge on the line's gsi, without a thread in between. */
 int vm_connect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err);
+/* Undoes it: no edge is on its way any more when it returns. */
+int vm_disconnect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err);
+
+/* Says what each gsi leads to; replaces all that was said before, the controllers' pins too. */
+int vm_route_irqs(const struct vm *vm, struct kvm_irq_routing *routing, struct err *err);
 
 #endif

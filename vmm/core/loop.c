@@ -2,6 +2,7 @@
 #include "core/loop.h"
 
 #include "core/thread.h"
+#include "core/timing.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -11,6 +12,11 @@
 #define EVENTS_A_WAIT 16
 #define LOOP_STACK_SIZE ((size_t)512 << 10)
 
+/* What the window opens with, how far it grows, and for how long no source is asked at most. */
+#define WINDOW_MIN 4000u
+#define WINDOW_MAX 32000u
+#define UNWATCHED_MAX 64000u
+
 /* Lives on the stack of the thread that waits for it. */
 struct loop_call {
     struct loop_call *next;
@@ -19,27 +25,23 @@ struct loop_call {
     bool done;
 };
 
-static void drain_wake(struct loop_source *source, uint32_t events)
+/* Its work is that epoll_wait() returned. */
+static void woken(struct loop_source *source, uint32_t events)
 {
-    eventfd_t count;
-
+    (void)source;
     (void)events;
-    eventfd_read(source->fd, &count);
 }
 
 int loop_open(struct loop *loop, struct err *err)
 {
     int rc;
 
-    *loop = (struct loop){.epoll_fd = -1, .wake = {.fd = -1, .ready = drain_wake}};
+    *loop = (struct loop){.epoll_fd = -1, .wake = {.fd = -1, .ready = woken}};
     pthread_mutex_init(&loop->lock, NULL);
     pthread_cond_init(&loop->done, NULL);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    loop->wake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (loop->epoll_fd < 0 || loop->wake.fd < 0)
-        rc = err_sys(err, -errno, "cannot make an event loop");
-    else if ((rc = loop_watch(loop, &loop->wake, EPOLLIN)) < 0)
-        err_sys(err, rc, "cannot watch the event loop's wake-up");
+    rc = loop->epoll_fd < 0 ? err_sys(err, -errno, "cannot make an event loop")
+                            : loop_watch_event(loop, &loop->wake, "the loop's wake-up", err);
     if (rc)
         loop_close(loop);
     return rc;
@@ -71,6 +73,107 @@ int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events)
         return -errno;
     source->events = events;
     return 0;
+}
+
+int loop_watch_event(struct loop *loop, struct loop_source *source, const char *purpose,
+                     struct err *err)
+{
+    int rc;
+
+    source->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    rc = source->fd < 0 ? -errno : loop_watch(loop, source, EPOLLIN | EPOLLET);
+    if (rc == 0)
+        return 0;
+    if (source->fd >= 0)
+        close(source->fd);
+    source->fd = -1;
+    return err_sys(err, rc, "cannot watch %s", purpose);
+}
+
+void loop_add_poll(struct loop *loop, struct loop_poll *poll)
+{
+    poll->next = loop->polls;
+    loop->polls = poll;
+}
+
+void loop_remove_poll(struct loop *loop, struct loop_poll *poll)
+{
+    for (struct loop_poll **link = &loop->polls; *link; link = &(*link)->next) {
+        if (*link == poll) {
+            *link = poll->next;
+            return;
+        }
+    }
+}
+
+static bool look_at_all(const struct loop *loop)
+{
+    bool worked = false;
+
+    for (struct loop_poll *poll = loop->polls, *next; poll; poll = next) {
+        next = poll->next; /* it may remove itself */
+        worked |= poll->look(poll);
+    }
+    return worked;
+}
+
+/* Looks for work until none has come for the window's length, since `idle_since`; false if so. */
+static bool look_around(const struct loop *loop, uint64_t *idle_since)
+{
+    uint64_t begun = timing_now(), now;
+    bool worked;
+
+    *idle_since = begun;
+    do {
+        worked = look_at_all(loop);
+        now = timing_now();
+        if (worked)
+            *idle_since = now;
+        if (now - begun > UNWATCHED_MAX)
+            return true;
+    } while (now - *idle_since < loop->window);
+    return worked;
+}
+
+/* True if the loop must not wait after all. */
+static bool refuse_sleep(const struct loop *loop)
+{
+    bool refuse = false;
+
+    for (struct loop_poll *poll = loop->polls; poll; poll = poll->next)
+        refuse |= poll->sleep && poll->sleep(poll);
+    return refuse;
+}
+
+/* `idle` is how long the loop had nothing to do: would a longer window have spared the wait? */
+static void adapt_window(struct loop *loop, uint64_t idle)
+{
+    if (idle > WINDOW_MAX)
+        loop->window = 0;
+    else if (idle > loop->window)
+        loop->window = loop->window ? 2 * loop->window : WINDOW_MIN;
+    if (loop->window > WINDOW_MAX)
+        loop->window = WINDOW_MAX;
+}
+
+unsigned loop_turn(struct loop *loop, int timeout)
+{
+    struct epoll_event events[EVENTS_A_WAIT];
+    uint64_t idle_since = 0;
+    bool worked = loop->polls && (look_around(loop, &idle_since) || refuse_sleep(loop));
+    bool waits = timeout != 0 && !worked;
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS_A_WAIT, waits ? timeout : 0);
+
+    if (loop->polls && waits)
+        adapt_window(loop, timing_now() - idle_since);
+    for (int i = 0; i < count; i++) {
+        struct loop_source *source = events[i].data.ptr;
+
+        /* An earlier handler of this batch may have stopped watching it. */
+        if (source->events)
+            source->ready(source, events[i].events);
+    }
+    return worked + (count > 0 ? (unsigned)count : 0);
 }
 
 /* Runs what other threads asked for, oldest first. */
@@ -125,16 +228,7 @@ static void *serve(void *argument)
     pthread_mutex_unlock(&loop->lock);
 
     while (!should_end(loop)) {
-        struct epoll_event events[EVENTS_A_WAIT];
-        int count = epoll_wait(loop->epoll_fd, events, EVENTS_A_WAIT, -1);
-
-        for (int i = 0; i < count; i++) {
-            struct loop_source *source = events[i].data.ptr;
-
-            /* An earlier handler of this batch may have stopped watching it. */
-            if (source->events)
-                source->ready(source, events[i].events);
-        }
+        loop_turn(loop, -1);
         run_calls(loop);
     }
     return NULL;

@@ -70,12 +70,18 @@ void vcpu_close(struct vcpu *vcpu)
     vcpu->fd = -1;
 }
 
+static void count_exit(struct vcpu *vcpu, enum vcpu_exit exit)
+{
+    counter_add(&vcpu->exits[exit], 1);
+}
+
 /* rep ins and rep outs come as `count` items of `size` bytes, one device access each. */
 static void port_io(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
+    count_exit(vcpu, VCPU_EXIT_PIO);
     timing_mark(vcpu->world->timing, TIMING_FIRST_ACCESS);
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
         if (run->io.direction == KVM_EXIT_IO_OUT)
@@ -92,6 +98,7 @@ static void memory_io(struct vcpu *vcpu)
     uint64_t address = run->mmio.phys_addr;
     void *host = memory_at(world->memory, gpa(address), run->mmio.len);
 
+    count_exit(vcpu, host ? VCPU_EXIT_MEMORY : VCPU_EXIT_MMIO);
     if (host) {
         world->complete_memory(world->context);
         if (run->mmio.is_write)
@@ -113,6 +120,7 @@ static bool retry_with_memory(struct vcpu *vcpu)
     if (!vcpu->may_retry)
         return false;
     vcpu->may_retry = false;
+    count_exit(vcpu, VCPU_EXIT_MEMORY);
     vcpu->world->complete_memory(vcpu->world->context);
     return true;
 }
@@ -146,6 +154,7 @@ static bool serve_exit(struct vcpu *vcpu, enum vcpu_end *end, uint64_t *code)
         return true;
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
+        count_exit(vcpu, VCPU_EXIT_OTHER);
         return true;
     case KVM_EXIT_SYSTEM_EVENT:
         *end = system_event(run, code);
@@ -204,6 +213,7 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
             if (!serve_exit(vcpu, &end, code))
                 return end;
         } else if (errno == EINTR || errno == EAGAIN) {
+            count_exit(vcpu, VCPU_EXIT_SIGNAL);
             take_back_kick();
         } else {
             int failure = errno;

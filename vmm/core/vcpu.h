@@ -12,6 +12,7 @@
 #define HUSK_CORE_VCPU_H
 
 #include "core/bus.h"
+#include "core/counter.h"
 #include "core/err.h"
 #include "core/kvm.h"
 #include "core/memory.h"
@@ -32,6 +33,16 @@ enum vcpu_end {
     VCPU_FAIL_ENTRY,     /* KVM_EXIT_FAIL_ENTRY: the processor refuses the state */
     VCPU_RUN_FAILED,     /* KVM_RUN itself; code is the errno */
     VCPU_UNEXPECTED,     /* an exit that Husk does not know; code is its reason */
+};
+
+/* Why KVM_RUN returned. */
+enum vcpu_exit {
+    VCPU_EXIT_PIO,
+    VCPU_EXIT_MMIO,
+    VCPU_EXIT_MEMORY, /* the guest touched memory that had no memslot yet */
+    VCPU_EXIT_SIGNAL,
+    VCPU_EXIT_OTHER,
+    VCPU_EXITS,
 };
 
 /* What a vCPU reaches: shared by all vCPUs of a machine, constant while they run. */
@@ -66,6 +77,7 @@ struct vcpu {
     bool has_exited;
     bool may_retry; /* one failure is still to be blamed on deferred memory */
     atomic_bool stop;
+    struct counter exits[VCPU_EXITS];
 };
 
 /* Creates vCPU `index` (also its APIC or MPIDR index). Its registers are the architecture's. */

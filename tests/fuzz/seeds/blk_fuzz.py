@@ -2,8 +2,8 @@
 """Every request type, indirect and not, and snapshots between them."""
 import struct
 
-from seeds.virtio_script import (INDIRECT, NEXT, NO_EVENT_IDX, WRITE, chain, kick, memory, register,
-                                 snapshot, start, table_entry)
+from seeds.virtio_script import (INDIRECT, NEXT, NO_EVENT_IDX, PACKED, WRITE, chain, kick, memory,
+                                 packed_chain, register, snapshot, start, table_entry)
 
 IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES = 0, 1, 4, 8, 11, 13
 BUFFERS = 0x140000  # MOCK_BUFFERS
@@ -13,6 +13,15 @@ HEADER, STATUS, RANGE, TABLE, DATA = 0, 2, 4, 16, 64  # places, in units of 16 b
 def request(kind, sector=0, data=None):
     buffers = [(HEADER, 16, 0)] + ([data] if data else []) + [(STATUS, 1, WRITE)]
     return memory(HEADER, struct.pack("<IIQ", kind, 0, sector)) + chain(0, 0, buffers) + kick(0)
+
+
+def packed():
+    """Requests of three descriptors that go around a ring of four."""
+    steps = start(log2_size=2 | PACKED) + memory(HEADER, struct.pack("<IIQ", IN, 0, 1))
+    for i in range(5):
+        steps += packed_chain(0, 3 * i % 4, [(HEADER, 16, 0), (DATA, 4096, WRITE),
+                                             (STATUS, 1, WRITE)]) + kick(0)
+    return steps + snapshot() + packed_chain(0, 3, [(TABLE, 48, INDIRECT)]) + kick(0)
 
 
 def ranges(kind, sector, count, flags=0):
@@ -38,6 +47,7 @@ def seeds():
         "discard": start() + ranges(DISCARD, 8, 16),
         "zeroes": start() + ranges(WRITE_ZEROES, 8, 16) + ranges(WRITE_ZEROES, 8, 16, 1),
         "indirect": start() + indirect(),
+        "packed": packed(),
         "past-the-end": start() + request(IN, 127, data_in) + request(OUT, 2**64 - 1, data_out),
         "snapshot": start() + request(IN, 1, data_in) + snapshot() + request(OUT, 2, data_out),
         "damaged": start() + request(IN, 1, data_in) + snapshot(40, 0x55) + request(IN, 0, data_in),

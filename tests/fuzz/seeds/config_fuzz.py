@@ -3,7 +3,7 @@
 
 EVERYTHING = b"""{
     "kernel": "vmlinuz", "initrd": "initrd.img", "append": "quiet", "command_line": "ro",
-    "cpus": 4, "memory": "512M", "console": "virtio",
+    "cpus": 4, "memory": "512M", "console": "virtio", "bus": "pci",
     "disks": [{"path": "root.img", "read_only": true, "serial": "ROOT"}, {"path": "b"}]
 }"""
 

@@ -5,6 +5,7 @@ import struct
 NEXT, WRITE, INDIRECT = 1, 2, 4
 ALL_FEATURES = 0xFFFFFFFF
 NO_EVENT_IDX = 0xDFFFFFFF
+PACKED = 0x80  # of start()'s log2_size
 
 
 def start(features=ALL_FEATURES, log2_size=4):
@@ -55,6 +56,15 @@ def chain(queue, first, buffers):
         steps += descriptor(queue, first + i, place, length, flags | (0 if last else NEXT),
                             first + i + 1)
     return steps + offer(queue, first)
+
+
+def packed_chain(queue, first, buffers):
+    """The same for packed rings: `first` is the descriptor that comes next in the ring."""
+    steps = b""
+    for i, (place, length, flags) in enumerate(buffers):
+        last = i + 1 == len(buffers)
+        steps += descriptor(queue, first + i, place, length, flags | (0 if last else NEXT), first)
+    return steps + len(buffers) * offer(queue, 0)
 
 
 def table_entry(address, length, flags, following):

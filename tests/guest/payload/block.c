@@ -11,20 +11,25 @@ uint8_t block_request(const struct virtio *virtio, uint32_t type, uint64_t secto
 {
     static struct virtio_blk_outhdr header;
     static volatile uint8_t status;
-    uint16_t used = virtio->ring->used.idx, next = size > 0 ? 1 : 2;
+    const struct buffer buffers[] = {
+        {(uintptr_t)&header, sizeof header, 0},
+        {(uintptr_t)data, size, device_writes(type) ? VRING_DESC_F_WRITE : 0},
+        {(uintptr_t)&status, 1, VRING_DESC_F_WRITE},
+    };
+    const struct buffer without_data[] = {buffers[0], buffers[2]};
+    uint16_t used = virtio_used(virtio);
 
     header = (struct virtio_blk_outhdr){.type = type, .sector = sector};
     status = BLOCK_NO_ANSWER;
-    virtio_describe(virtio, 0, &header, sizeof header, VRING_DESC_F_NEXT, next);
-    virtio_describe(virtio, 1, data, size,
-                    VRING_DESC_F_NEXT | (device_writes(type) ? VRING_DESC_F_WRITE : 0), 2);
-    virtio_describe(virtio, 2, (void *)&status, 1, VRING_DESC_F_WRITE, 0);
-    virtio_submit(virtio, 0);
+    if (size > 0)
+        virtio_submit(virtio, buffers, 3);
+    else
+        virtio_submit(virtio, without_data, 2);
     return virtio_wait(virtio, (uint16_t)(used + 1)) ? status : BLOCK_NO_ANSWER;
 }
 
 uint64_t block_capacity(const struct virtio *virtio)
 {
-    return read32(virtio->base + VIRTIO_MMIO_CONFIG) |
-           (uint64_t)read32(virtio->base + VIRTIO_MMIO_CONFIG + 4) << 32;
+    return virtio_read(virtio, VIRTIO_MMIO_CONFIG) |
+           (uint64_t)virtio_read(virtio, VIRTIO_MMIO_CONFIG + 4) << 32;
 }

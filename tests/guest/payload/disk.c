@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every kind of request to the first disk; the host looks at the file afterwards. */
+/* Every kind of request to the first disk, over a split or "packed" ring; the host looks at the
+ * file afterwards. */
 #include "block.h"
 
 #define WRITTEN_SECTOR 8
@@ -7,7 +8,7 @@
 #define DISCARDED_SECTOR 32
 #define COUNT 64u /* sectors written from WRITTEN_SECTOR on */
 
-static struct ring ring;
+static union ring ring;
 static struct virtio disk;
 static uint64_t written[COUNT * SECTOR_SIZE / 8];
 static uint64_t back[COUNT * SECTOR_SIZE / 8];
@@ -39,12 +40,17 @@ void guest_main(void)
 {
     char id[VIRTIO_BLK_ID_BYTES + 1] = {0};
     bool read_only = asked("read-only");
+    bool started;
     uint32_t features = read_only ? 1u << VIRTIO_BLK_F_RO
                                   : 1u << VIRTIO_BLK_F_FLUSH | 1u << VIRTIO_BLK_F_DISCARD |
                                         1u << VIRTIO_BLK_F_WRITE_ZEROES;
 
+    disk.packed = asked("packed");
     check("find", virtio_find(&disk, 0, &ring) && disk.id == VIRTIO_ID_BLOCK);
-    check("start", virtio_start(&disk, features));
+    started = virtio_start(&disk, features);
+    check("start", started);
+    if (!started)
+        return;
     print_value("capacity", block_capacity(&disk));
     check("id", block_request(&disk, VIRTIO_BLK_T_GET_ID, 0, id, VIRTIO_BLK_ID_BYTES) == 0);
     print("id=");

@@ -5,23 +5,24 @@
 
 #include "core/loop.h"
 
-#include <sys/epoll.h>
-
 #define PUMP_PATIENCE_MS 5000 /* for what must happen */
 
 /* Waits up to `patience` ms for sources to be ready and calls them once: how many there were. */
 static inline int pump(struct loop *loop, int patience)
 {
-    struct epoll_event events[16];
-    int count = epoll_wait(loop->epoll_fd, events, 16, patience);
+    return (int)loop_turn(loop, patience);
+}
 
-    for (int i = 0; i < count; i++) {
-        struct loop_source *source = events[i].data.ptr;
-
-        if (source->events)
-            source->ready(source, events[i].events);
-    }
-    return count;
+/*
+ * Waits until there was work, at most for PUMP_PATIENCE_MS; false if there was none. io_uring
+ * interrupts waits, some for nothing.
+ */
+static inline bool pump_some(struct loop *loop)
+{
+    for (unsigned interrupted = 0; interrupted < 100; interrupted++)
+        if (pump(loop, PUMP_PATIENCE_MS / 100) > 0)
+            return true;
+    return false;
 }
 
 #endif

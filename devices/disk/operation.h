@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests as state machines, the same for every engine: which step an engine does next, and what
+ * its result means. A read is one step, or several where the host transfers less than it was asked
+ * to; zeros are tried as a hole, as a range of zeros and as data. For devices/disk only.
+ */
+#ifndef HUSK_DEVICES_DISK_OPERATION_H
+#define HUSK_DEVICES_DISK_OPERATION_H
+
+#include "devices/disk/channel.h"
+#include "devices/disk/image.h"
+
+enum disk_step_kind {
+    STEP_READ,     /* preadv: the list, from `offset` */
+    STEP_WRITE,    /* pwritev, with RWF_DSYNC if `sync_after` */
+    STEP_SYNC,     /* fdatasync */
+    STEP_ALLOCATE, /* fallocate: `mode`, `offset`, `length` */
+    STEP_DISCARD,  /* BLKDISCARD: `offset`, `length` */
+};
+
+/* Another step is ready in request->step; all other outcomes are the request's result. */
+#define OPERATION_GOES_ON 1
+
+/* Bounced steps transfer no more at a time. */
+#define BOUNCE_SIZE ((size_t)64 << 10)
+
+/* Checks the request and prepares its first step: OPERATION_GOES_ON, 0 or -errno. */
+int operation_begin(struct disk *disk, struct disk_request *request);
+
+/*
+ * The step had this result: bytes for reads and writes, 0 for others, or -errno. Prepares the next
+ * one, or gives the request's own result.
+ */
+int operation_advance(struct disk *disk, struct disk_request *request, long result);
+
+#endif

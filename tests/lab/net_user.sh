@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# User-mode networking: DHCP, name service, TCP in both directions, restriction, and its end.
+
+address='ip -4 -o addr show dev eth0 | sed "s/.*inet \([^ ]*\).*/\1/"'
+
+# Of the lab host, which several tests can share.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 10000)); do
+        grep -q "$(printf ':%04X ' "$port")" /proc/net/tcp || break
+    done
+    echo "$port"
+}
+
+# serve_folder FOLDER: over HTTP, on the port that becomes $port.
+serve_folder() {
+    port=$(free_port)
+    busybox httpd -f -p "127.0.0.1:$port" -h "$1" &
+    at_end kill $!
+}
+
+# read_from PORT: all that comes from a connection to it.
+read_from() {
+    exec 4<> "/dev/tcp/127.0.0.1/$1"
+    cat <&4
+    exec 4>&-
+}
+
+# await_listening PORT...: for guests.
+await_listening='await_listening() {
+    local port
+    for port in "$@"; do
+        until netstat -ltn | grep -q ":$port "; do usleep 50000; done
+    done
+    fact listening 1
+}'
+
+# The micro guest fetches from the host, and is sent to and read from through forwards.
+test_tcp() {
+    local in out
+    in=$(free_port) out=$(free_port)
+    mkdir public
+    head -c 8M /dev/urandom > public/data
+    serve_folder public
+    make_initrd "$await_listening
+fact address \"\$($address)\"
+fact route \"\$(ip route show default)\"
+fact mtu \"\$(cat /sys/class/net/eth0/mtu)\"
+fact fetched \"\$(wget -qO- http://10.0.2.2:$port/data | sha256sum | cut -d' ' -f1)\"
+head -c 8388608 /dev/urandom > /tmp/random
+fact random \"\$(sha256sum < /tmp/random | cut -d' ' -f1)\"
+nc -l -p 7002 < /tmp/random > /dev/null &
+mkfifo /tmp/silence
+nc -l -p 7001 <> /tmp/silence > /tmp/received &
+await_listening 7001 7002
+wait
+fact received \"\$(sha256sum < /tmp/received | cut -d' ' -f1)\""
+    husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
+        --net "user,hostfwd=tcp:$in:7001,hostfwd=tcp::$out:10.0.2.15:7002"
+    husk_await '^fact listening'
+    read_from "$out" > sent
+    cat public/data > "/dev/tcp/127.0.0.1/$in"
+    husk_finish 0
+    expect_no_messages
+    expect_fact address 10.0.2.15/24
+    expect_fact route "default via 10.0.2.2 dev eth0 "
+    expect_fact mtu 32000
+    expect_fact fetched "$(digest public/data)"
+    expect_fact random "$(digest sent)"
+    expect_fact received "$(digest public/data)"
+}
+
+# Nothing of the host is reached; a forward still leads in.
+test_restrict() {
+    local in
+    in=$(free_port)
+    mkdir public
+    echo secret > public/data
+    serve_folder public
+    make_initrd "$await_listening
+fact address \"\$($address)\"
+fact fetched \"\$(timeout 5 wget -qO- http://10.0.2.2:$port/data || echo nothing)\"
+echo hello | nc -l -p 7001 > /dev/null &
+await_listening 7001
+wait"
+    husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
+        --net "user,restrict,hostfwd=tcp:$in:7001"
+    husk_await '^fact listening'
+    expect_equal "what comes through the forward" "$(read_from "$in")" hello
+    husk_finish 0
+    expect_fact address 10.0.2.15/24
+    expect_fact fetched nothing
+    expect_equal "what the host itself can fetch" \
+        "$(busybox wget -qO- "http://127.0.0.1:$port/data")" secret
+}
+
+# The host's resolver answers the guest.
+test_names() {
+    local deadline=2000
+    python3 -u - > resolver.log << 'END' &
+import socket, struct
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.77", 53))
+print("ready")
+while True:
+    query, peer = server.recvfrom(512)
+    end = query.index(b"\0", 12) + 5
+    found = query[end - 4:end - 2] == b"\0\1"  # an A record
+    answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([192, 0, 2, 7])
+    server.sendto(query[:2] + struct.pack(">HHHHH", 0x8180, 1, found, 0, 0) + query[12:end] +
+                  answer * found, peer)
+END
+    at_end kill $!
+    until grep -q ready resolver.log; do
+        [ $((deadline--)) -gt 0 ] || fail "the resolver does not start"
+        sleep 0.1
+    done
+    echo nameserver 127.0.0.77 > resolv.conf
+    mkdir bin
+    printf '#!/bin/sh\nmount --bind "%s" /etc/resolv.conf\nexec "%s" "$@"\n' \
+        "$PWD/resolv.conf" "$(command -v husk)" > bin/husk-with-resolver
+    printf '#!/bin/sh\nexec unshare -m "%s" "$@"\n' "$PWD/bin/husk-with-resolver" > bin/husk
+    chmod +x bin/*
+    PATH=$PWD/bin:$PATH
+    micro_run 'fact server "$(cat /etc/resolv.conf)"
+fact found "$(nslookup -type=a husk.test | tail -n 3 | sed -n "s/^Address.*: *//p")"' --net user
+    expect_fact server "nameserver 10.0.2.3"
+    expect_fact found 192.0.2.7
+}
+
+# Its process is killed: the link goes down, and the guest lives on.
+test_killed() {
+    make_initrd 'fact carrier "$(cat /sys/class/net/eth0/carrier)"
+tries=0
+until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ] || [ $tries = 300 ]; do
+    tries=$((tries + 1))
+    usleep 100000
+done
+fact carrier_now "$(cat /sys/class/net/eth0/carrier)"'
+    husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
+        --net user
+    husk_await '^fact carrier:'
+    pkill -KILL -P "$husk_pid" -x husk-net-user
+    husk_finish 0
+    expect_fact carrier 1
+    expect_fact carrier_now 0
+    expect_equal "what husk said" "$(cat messages)" \
+        "husk: network user: the peer is gone; the guest's link is down"
+}
+
+# Stock Debian brings the interface up by itself, and only where there is one.
+prepare_debian() {
+    cp --sparse=always "$debian/rootfs.img" root.img
+}
+test_debian() {
+    mkdir public
+    head -c 1M /dev/urandom > public/data
+    serve_folder public
+    debian_run 0 'card=$(ls /sys/class/net | grep -v lo)
+for try in $(seq 300); do
+    address=$(ip -4 -o addr show dev "$card" scope global | sed "s/.*inet \([^ ]*\).*/\1/")
+    [ -z "$address" ] || break
+    sleep 0.1
+done
+fact address "$address"
+fetch="exec 3<>/dev/tcp/10.0.2.2/'"$port"'; printf \"GET /data HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3"
+fact fetched "$(bash -c "$fetch" | sed "1,/^\r$/d" | sha256sum | cut -d" " -f1)"
+fact failed "$(systemctl list-units --failed --no-legend | wc -l)"' --net user
+    expect_fact address 10.0.2.15/24
+    expect_fact failed 0
+    expect_fact fetched "$(digest public/data)"
+}
