@@ -31,7 +31,12 @@ if(HUSK_SANITIZE)
     add_link_options(-fsanitize=${HUSK_SANITIZE})
 elseif(CMAKE_BUILD_TYPE STREQUAL Release)
     add_compile_definitions(_FORTIFY_SOURCE=2)
-    add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection)
+    add_compile_options(-fstack-protector-strong -fstack-clash-protection)
+    if(CMAKE_SYSTEM_PROCESSOR STREQUAL aarch64) # what both do: jumps only to where they may land
+        add_compile_options(-mbranch-protection=standard)
+    else()
+        add_compile_options(-fcf-protection)
+    endif()
 endif()
 
 if(CMAKE_BUILD_TYPE STREQUAL Release)

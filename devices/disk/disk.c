@@ -127,10 +127,12 @@ static int examine(struct disk *disk, struct err *err)
 {
     struct stat status;
     uint64_t size = 0;
+    uint32_t preferred;
     int block_size, rc;
 
     if (fstat(disk->lock_fd, &status) < 0)
         return err_sys(err, -errno, "cannot examine");
+    preferred = (uint32_t)status.st_blksize; /* its type depends on the architecture */
     if (S_ISDIR(status.st_mode))
         return explain_open(&(struct disk_options){.read_only = true}, -EISDIR, err);
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
@@ -144,8 +146,8 @@ static int examine(struct disk *disk, struct err *err)
             return err_sys(err, -errno, "cannot ask for the block size of the block device");
         disk->block_size = (uint32_t)block_size;
         ask_topology(disk);
-    } else if (power_of_two((uint32_t)status.st_blksize) && status.st_blksize >= DISK_SECTOR) {
-        disk->topology.physical_block = disk->topology.minimum_io = (uint32_t)status.st_blksize;
+    } else if (power_of_two(preferred) && preferred >= DISK_SECTOR) {
+        disk->topology.physical_block = disk->topology.minimum_io = preferred;
     }
     snprintf(disk->identity, sizeof disk->identity, "%llx-%llx",
              (unsigned long long)(disk->block_device ? status.st_rdev : status.st_dev),
