@@ -136,20 +136,29 @@ int command_line_build(char *line, size_t room, const char *defaults, const char
     return 0;
 }
 
-int command_line_load(const struct guest_memory *memory, struct memory_range area,
-                      const struct kernel *kernel, const char *line, struct err *err)
+int command_line_check(const struct kernel *kernel, const char *line, uint64_t most,
+                       struct err *err)
 {
     size_t size = strlen(line);
-    uint64_t max = kernel->command_line_max;
 
-    if (max >= area.size)
-        max = area.size ? area.size - 1 : 0;
-    if (size > max)
+    if (most > kernel->command_line_max)
+        most = kernel->command_line_max;
+    if (size > most)
         return err_set(err, -E2BIG,
                        "command line is %zu bytes; this kernel takes at most %llu; "
                        "shorten --append",
-                       size, (unsigned long long)max);
-    if (memory_write(memory, area.base, line, size + 1))
+                       size, (unsigned long long)most);
+    return 0;
+}
+
+int command_line_load(const struct guest_memory *memory, struct memory_range area,
+                      const struct kernel *kernel, const char *line, struct err *err)
+{
+    int rc = command_line_check(kernel, line, area.size ? area.size - 1 : 0, err);
+
+    if (rc)
+        return rc;
+    if (memory_write(memory, area.base, line, strlen(line) + 1))
         return err_set(err, -EFAULT, "command line: no guest memory at 0x%llx",
                        (unsigned long long)area.base.v);
     return 0;

@@ -29,6 +29,10 @@
 int command_line_build(char *line, size_t room, const char *defaults, const char *user,
                        struct err *err);
 
+/* -E2BIG when the line is longer than `most` bytes, or than the kernel takes. */
+int command_line_check(const struct kernel *kernel, const char *line, uint64_t most,
+                       struct err *err);
+
 /*
  * Puts the line into guest memory at `area`, after a check against the kernel's own limit.
  * Errors: -E2BIG for a line too long for kernel or area, -EFAULT when area is not in memory.

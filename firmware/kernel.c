@@ -6,6 +6,19 @@
 
 #include <errno.h>
 
+const struct kernel_machine kernel_machine_x86_64 = {
+    .name = "x86_64",
+    .wanted = "a bzImage or vmlinux for x86_64",
+    .loaders = (const struct kernel_loader *const[]){&bzimage_loader, &elf_loader, NULL},
+};
+
+const struct kernel_machine kernel_machine_aarch64 = {
+    .name = "aarch64",
+    .wanted = "an arm64 Image",
+    .loaders = (const struct kernel_loader *const[]){&image_loader, &zboot_image_loader,
+                                                     &gzip_image_loader, NULL},
+};
+
 static int read_head(struct kernel_source *source, int fd, struct err *err)
 {
     int rc = image_open(&source->image, fd, err);
@@ -20,17 +33,16 @@ static int read_head(struct kernel_source *source, int fd, struct err *err)
 
 static int load(struct kernel_source *source, int fd, struct kernel *kernel, struct err *err)
 {
+    const struct kernel_machine *machine = source->limits.machine;
     int rc = read_head(source, fd, err);
 
     if (rc)
         return rc;
     *kernel = (struct kernel){0};
-    if (bzimage_detect(source))
-        return bzimage_load(source, kernel, err);
-    if (elf_detect(source))
-        return elf_load(source, kernel, err);
-    return err_set(err, -ENOEXEC, "is not a kernel but %s",
-                   kernel_guess(source->head, source->head_size));
+    for (const struct kernel_loader *const *loader = machine->loaders; *loader; loader++)
+        if ((*loader)->detect(source))
+            return (*loader)->load(source, kernel, err);
+    return kernel_refuse(machine, source->head, source->head_size, err);
 }
 
 int kernel_load(const struct guest_memory *memory, int fd, const char *name,

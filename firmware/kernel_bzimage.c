@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define HEADER_OFFSET 0x1f1u    /* of the setup header, in the file and in the zero page */
 #define JUMP_TARGET_BASE 0x202u /* the header ends at this plus the byte before it */
 #define SECTOR 512u
 #define ENTRY64 0x200u          /* from the load address */
@@ -27,14 +26,14 @@ static void copy_header(const struct kernel_source *source, struct setup_header 
     size_t size = sizeof *header;
 
     *header = (struct setup_header){0};
-    if (source->head_size < HEADER_OFFSET)
+    if (source->head_size < SETUP_HEADER_OFFSET)
         return;
-    if (size > source->head_size - HEADER_OFFSET)
-        size = source->head_size - HEADER_OFFSET;
-    memcpy(header, source->head + HEADER_OFFSET, size);
+    if (size > source->head_size - SETUP_HEADER_OFFSET)
+        size = source->head_size - SETUP_HEADER_OFFSET;
+    memcpy(header, source->head + SETUP_HEADER_OFFSET, size);
 }
 
-bool bzimage_detect(const struct kernel_source *source)
+static bool detect(const struct kernel_source *source)
 {
     struct setup_header header;
 
@@ -46,9 +45,9 @@ bool bzimage_detect(const struct kernel_source *source)
 static int cut_header(const struct kernel_source *source, struct setup_header *header,
                       struct err *err)
 {
-    size_t size = JUMP_TARGET_BASE - HEADER_OFFSET + (header->jump >> 8);
+    size_t size = JUMP_TARGET_BASE - SETUP_HEADER_OFFSET + (header->jump >> 8);
 
-    if (HEADER_OFFSET + size > source->head_size)
+    if (SETUP_HEADER_OFFSET + size > source->head_size)
         return err_set(err, -EINVAL, "is truncated in its setup header; copy it again");
     if (size < sizeof *header)
         memset((uint8_t *)header + size, 0, sizeof *header - size);
@@ -89,7 +88,7 @@ static struct gpa load_address(const struct setup_header *header, struct gpa low
     return gpa(address > UINT64_MAX - mask ? address : (address + mask) & ~mask);
 }
 
-int bzimage_load(const struct kernel_source *source, struct kernel *kernel, struct err *err)
+static int load(const struct kernel_source *source, struct kernel *kernel, struct err *err)
 {
     struct setup_header *header = &kernel->setup;
     uint64_t offset, size, need;
@@ -125,3 +124,5 @@ int bzimage_load(const struct kernel_source *source, struct kernel *kernel, stru
     kernel->command_line_max = header->cmdline_size;
     return 0;
 }
+
+const struct kernel_loader bzimage_loader = {detect, load};

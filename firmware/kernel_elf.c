@@ -41,7 +41,7 @@ struct elf {
     uint64_t pvh_entry;
 };
 
-bool elf_detect(const struct kernel_source *source)
+static bool detect(const struct kernel_source *source)
 {
     return source->head_size >= SELFMAG && !memcmp(source->head, ELFMAG, SELFMAG);
 }
@@ -354,7 +354,7 @@ static void make_setup(struct kernel *kernel)
     };
 }
 
-int elf_load(const struct kernel_source *source, struct kernel *kernel, struct err *err)
+static int load(const struct kernel_source *source, struct kernel *kernel, struct err *err)
 {
     struct elf elf = {0};
     int rc = read_header(source, &elf, err);
@@ -373,3 +373,5 @@ int elf_load(const struct kernel_source *source, struct kernel *kernel, struct e
     make_setup(kernel);
     return 0;
 }
+
+const struct kernel_loader elf_loader = {detect, load};

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel formats behind kernel_load(). Internal to firmware.
- *
- * A host-side decompressor would be one more format here: given a bzImage's header it would
- * unpack setup.payload_offset/payload_length, an ELF, and go on as elf_load() does.
  */
 #ifndef HUSK_FIRMWARE_KERNEL_FORMATS_H
 #define HUSK_FIRMWARE_KERNEL_FORMATS_H
@@ -15,11 +12,6 @@
 
 #define KERNEL_HEAD_SIZE 4096u
 
-/* What makes a setup header one (boot.rst, "The real-mode kernel header"). */
-#define SETUP_BOOT_FLAG 0xaa55u
-#define SETUP_MAGIC 0x53726448u         /* "HdrS" */
-#define SETUP_VERSION_WITH_64BIT 0x020cu /* 2.12, the first with xloadflags */
-
 /* All that a format needs to load a kernel. */
 struct kernel_source {
     struct image image;
@@ -29,14 +21,21 @@ struct kernel_source {
     struct kernel_limits limits;
 };
 
-bool bzimage_detect(const struct kernel_source *source);
-int bzimage_load(const struct kernel_source *source, struct kernel *kernel, struct err *err);
+/* One format: whether a file has it, and how it is loaded; as kernel_load(). */
+struct kernel_loader {
+    bool (*detect)(const struct kernel_source *source);
+    int (*load)(const struct kernel_source *source, struct kernel *kernel, struct err *err);
+};
 
-bool elf_detect(const struct kernel_source *source);
-int elf_load(const struct kernel_source *source, struct kernel *kernel, struct err *err);
+extern const struct kernel_loader bzimage_loader;
+extern const struct kernel_loader elf_loader;
+extern const struct kernel_loader image_loader;
+extern const struct kernel_loader gzip_image_loader;
+extern const struct kernel_loader zboot_image_loader;
 
-/* What a file that is no kernel looks like, with advice: "a gzip file; unpack it first". */
-const char *kernel_guess(const uint8_t *head, size_t size);
+/* Says what `head` looks like, which none of the machine's loaders knows; returns -ENOEXEC. */
+int kernel_refuse(const struct kernel_machine *machine, const uint8_t *head, size_t size,
+                  struct err *err);
 
 /* Checks that [base, base + size) is inside the limits and in one region of guest memory. */
 int kernel_check_range(const struct kernel_source *source, struct gpa base, uint64_t size,

@@ -339,7 +339,8 @@ static int write_parameters(struct machine *machine, const struct kernel *kernel
 
 int board_load(struct machine *machine, struct err *err)
 {
-    const struct kernel_limits limits = {gpa(LAYOUT_KERNEL_MIN), gpa(LAYOUT_HOLE)};
+    const struct kernel_limits limits = {&kernel_machine_x86_64, gpa(LAYOUT_KERNEL_MIN),
+                                          gpa(LAYOUT_HOLE)};
     struct memory_map map;
     struct boot_parameters parameters = {.command_line = gpa(LAYOUT_COMMAND_LINE), .map = &map};
     struct kernel kernel;

@@ -304,7 +304,7 @@ static void truncation_at_every_length_is_told(void **state)
         if (size == 0)
             assert_failure(rc, -EINVAL, &err, "is empty");
         else if (size < 0x206) /* before the end of "HdrS" */
-            assert_failure(rc, -ENOEXEC, &err, "is not a kernel but");
+            assert_failure(rc, -ENOEXEC, &err, "is no kernel for x86_64 but");
         else
             assert_failure(rc, -EINVAL, &err, "is truncated");
     }

@@ -84,7 +84,7 @@ static void tells_what_it_looks_like(void **state)
         {0, "QFI\xfb", 4, "a qcow2 disk image; did you mean --disk?"},
         {0, "MZ", 2, "an EFI or Windows program"},
         {0, "MZ\0\0zimg", 8, "an EFI zboot image"},
-        {0x38, "ARM\x64", 4, "a kernel for aarch64"},
+        {0x38, "ARM\x64", 4, "an arm64 Image; give a bzImage or vmlinux for x86_64"},
         {0x38, "RSC\x05", 4, "a kernel for riscv"},
         {0x438, "\x53\xef", 2, "an ext file system; did you mean --disk?"},
         {0x1fe, "\x55\xaa", 2, "a boot sector or disk image"},
@@ -111,9 +111,11 @@ static void looks_at_no_more_than_there_is(void **state)
     for (size_t size = 0; size < 0x43a; size++) {
         uint8_t *bytes = calloc(size + 1, 1);
         uint8_t *exact = realloc(bytes, size ? size : 1);
+        struct err err = {0};
 
-        assert_string_equal(kernel_guess(exact, size),
-                            "something unknown; give a bzImage or vmlinux for x86_64");
+        assert_failure(kernel_refuse(&kernel_machine_x86_64, exact, size, &err), -ENOEXEC, &err,
+                       "is no kernel for x86_64 but something unknown; "
+                       "give a bzImage or vmlinux for x86_64");
         free(exact);
     }
 }

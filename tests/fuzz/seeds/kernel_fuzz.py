@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One good kernel of each format, as small as it can be."""
+import gzip
 import struct
 
 CODE = bytes(range(1, 129)) * 8
@@ -48,6 +49,16 @@ def elf32():
     return image + note + CODE
 
 
+def image():
+    return struct.pack("<IIQQQQQQ4sI", 0xFA405A4D, 0x14000000, 0, 0x10000, 10, 0, 0, 0,
+                       b"ARM\x64", 64) + CODE
+
+
+def zboot():
+    payload = gzip.compress(image(), mtime=0)
+    return struct.pack("<4s4sII8x32s", b"MZ", b"zimg", 56, len(payload), b"gzip") + payload
+
+
 def seeds():
     return {
         "bzimage": bzimage(),
@@ -55,4 +66,7 @@ def seeds():
         "elf64_linux": elf64(False),
         "elf32_pvh": elf32(),
         "gzip": b"\x1f\x8b\x08" + bytes(100),
+        "image": image(),
+        "image_gzip": gzip.compress(image(), mtime=0),
+        "image_zboot": zboot(),
     }

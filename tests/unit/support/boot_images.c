@@ -7,7 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-const struct kernel_limits test_limits = {.lowest = {0x100000}, .end = {0x100000000}};
+const struct kernel_limits test_limits = {
+    .machine = &kernel_machine_x86_64, .lowest = {0x100000}, .end = {0x100000000}};
 
 void test_code(uint8_t *code, size_t size)
 {
