@@ -54,3 +54,23 @@ debian_unpack() {
     debian_tree "$folder" --variant=extract --architectures="$architecture" --include="$*" \
         --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --quiet
 }
+
+# apt_of ARCHITECTURE FOLDER: from here on apt's programs are about another architecture's packages,
+# with all that they keep in FOLDER.
+apt_of() {
+    local architecture=$1 folder=$2
+    mkdir -p "$folder/lists/partial"
+    debian_sources > "$folder/sources.list"
+    cat > "$folder/apt.conf" <<END
+APT::Architecture "$architecture";
+APT::Architectures { "$architecture"; };
+APT::Sandbox::User "root";
+Dir::State "$folder";
+Dir::State::Status "/dev/null";
+Dir::Cache "$folder";
+Dir::Etc::SourceList "$folder/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+END
+    export APT_CONFIG=$folder/apt.conf
+    apt-get update -qq
+}

@@ -17,7 +17,7 @@ lab_folder=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 repository=$(readlink -f "$lab_folder/../..")
 source "$repository/tools/packages"
 source "$repository/tools/guest/cache.sh"
-source "$lab_folder/$(uname -m).sh"
+source "$repository/tools/guest/archives.sh"
 
 lab_virtiofsd=/usr/lib/qemu/virtiofsd
 lab_virtiofsd_locks=/run/virtiofsd
@@ -36,7 +36,8 @@ lab_fail() {
 # ---- options -----------------------------------------------------------------
 
 # What every command shares; see lab_option.
-lab_build=$repository/build
+lab_arch=$(uname -m)
+lab_build=
 lab_session=${HUSK_LAB_SESSION:-}
 lab_memory=4096
 lab_cpus=2
@@ -48,7 +49,8 @@ lab_options_help() {
     cat <<'EOF'
   --session DIR    the session's folder (default: $HUSK_LAB_SESSION, or BUILD/lab)
   --build BUILD    the build folder, whose husk is first on the lab's PATH
-                   (default: build/ of the repository)
+                   (default: build/ of the repository, build/ARCH for a foreign one)
+  --arch ARCH      x86_64 or aarch64 (default: this machine's)
 EOF
 }
 
@@ -64,6 +66,7 @@ EOF
 # lab_option NAME VALUE: sets one option; 1 if there is none of that name.
 lab_option() {
     case $1 in
+    --arch) lab_arch=$2;;
     --session) lab_session=$2;;
     --build) lab_build=$(realpath -m "$2");;
     --memory) lab_memory=$2;;
@@ -91,7 +94,20 @@ lab_parse() {
         esac
     done
     lab_command=("$@")
+    lab_use_arch "$lab_arch"
     lab_use_session "${lab_session:-$lab_build/lab}"
+}
+
+# What is of one architecture: its file, and where it is built.
+lab_use_arch() {
+    lab_arch=$1
+    [ -e "$lab_folder/$lab_arch.sh" ] || lab_fail "no architecture '$lab_arch'"
+    # shellcheck source=x86_64.sh
+    source "$lab_folder/$lab_arch.sh"
+    if [ -z "$lab_build" ]; then
+        lab_build=$repository/build
+        [ "$lab_arch" = "$(uname -m)" ] || lab_build+=/$lab_arch
+    fi
 }
 
 lab_use_session() {
@@ -103,27 +119,29 @@ lab_use_session() {
 
 lab_check_host() {
     local missing
-    missing=$(packages_missing lab)
+    missing=$(packages_missing lab "${lab_packages[@]}")
     [ -z "$missing" ] ||
-        lab_fail "missing packages:" $missing "(try: tools/packages install lab)"
+        lab_fail "missing packages:" $missing "(try: tools/packages install lab ${lab_packages[*]})"
     [ "$(id -u)" = 0 ] ||
         lab_fail "must run as root: Debian's virtiofsd cannot share files otherwise"
 }
 
 # In the order that they are loaded in, after what they depend on.
-lab_modules=(virtio_pci virtio_net virtiofs overlay "${lab_kvm_modules[@]}" tun vhost_net
-             vhost_vsock loop)
+lab_modules() {
+    printf '%s\n' virtio_pci virtio_net virtiofs overlay "${lab_kvm_modules[@]}" tun vhost_net \
+        vhost_vsock loop
+}
 
-# lab_build_initramfs KERNEL FOLDER: what boots every lab; what a session adds
-# is a second archive behind it (lab_session_archive).
+# lab_build_initramfs KERNEL TREE FOLDER: what boots every lab of an architecture; what
+# a session adds is a second archive behind it (lab_session_archive).
 lab_build_initramfs() {
-    local kernel=$1 folder=$2 version module path
+    local kernel=$1 tree=$2 folder=$3 version module path
     version=$(cat "$kernel/version")
     mkdir -p "$folder"/root/{bin,dev,proc,sys,lab/modules}
-    cp /bin/busybox "$folder/root/bin/"
+    cp "$tree/bin/busybox" "$folder/root/bin/"
     install -m 755 "$lab_folder/host-init" "$folder/root/init"
     install -m 755 "$lab_folder"/host-{main,exec} "$folder/root/lab/"
-    for module in "${lab_modules[@]}"; do
+    for module in $(lab_modules); do
         modprobe -d "$kernel" -S "$version" --show-depends "$module"
     done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
         cp "$path" "$folder/root/lab/modules/"
@@ -140,9 +158,10 @@ lab_archive() {
 }
 
 lab_initramfs() {
-    local kernel=$1 key
-    key=$({ cat "$lab_folder"/*; echo "$kernel"; cat /bin/busybox; } | cache_key)
-    cache_entry lab-initramfs "$key" "$lab_folder/start" --build-initramfs "$kernel"
+    local key
+    key=$({ cat "$lab_folder"/*; echo "$lab_kernel"; cat "$lab_tree/bin/busybox"; } | cache_key)
+    cache_entry "lab-initramfs-$lab_arch" "$key" \
+        "$lab_folder/start" --build-initramfs "$lab_arch" "$lab_kernel" "$lab_tree"
 }
 
 # ---- a session ---------------------------------------------------------------
@@ -161,7 +180,7 @@ lab_running() {
 
 # What only this session's initramfs holds.
 lab_session_archive() {
-    local kernel=$1 folder live
+    local folder live
     folder=$(mktemp -d)
     mkdir "$folder/lab"
     dropbearkey -t ed25519 -f "$folder/lab/host-key" > "$lab_session/host-key.pub" 2>/dev/null
@@ -170,7 +189,8 @@ lab_session_archive() {
     rm -f "$lab_session/key" "$lab_session/key.pub"
     ssh-keygen -q -t ed25519 -N '' -C husk-lab -f "$lab_session/key"
     cp "$lab_session/key.pub" "$folder/lab/authorized-keys"
-    echo "$kernel" > "$folder/lab/kernel"
+    echo "$lab_kernel" > "$folder/lab/kernel"
+    echo "$lab_tree" > "$folder/lab/tree"
     for live in "$repository" "$lab_build" "$cache_root"; do
         [ ! -d "$live" ] || echo "$live"
     done | sort > "$folder/lab/live"
@@ -259,8 +279,9 @@ lab_start() {
     lab_guard=("$@")
     lab_check_host
     lab_kernel=$("$repository/tools/guest/stock-kernel" --arch "$lab_debian_arch")
+    lab_tree=$("$lab_folder/root" "$lab_arch")
     local base folder
-    base=$(lab_initramfs "$lab_kernel")
+    base=$(lab_initramfs)
     mkdir -p -m 700 "$lab_session"
     # Descriptor 9 is the lock on starting; no child may keep it.
     exec 9> "$lab_session/lock"
@@ -269,7 +290,7 @@ lab_start() {
         mkdir -p "$folder"
     done
     rm -f "$lab_session"/{ready,*.pid,*.log,*.socket,port}
-    lab_session_archive "$lab_kernel" > "$lab_session/session.cpio"
+    lab_session_archive > "$lab_session/session.cpio"
     cat "$base/initramfs" "$lab_session/session.cpio" > "$lab_session/initramfs"
     rm "$lab_session/session.cpio"
     lab_start_virtiofsd || lab_start_failed "virtiofsd does not start" virtiofsd.log

@@ -6,6 +6,7 @@
 
 lab_debian_arch=amd64
 lab_qemu=qemu-system-x86_64
+lab_packages=()  # beside those of every lab
 
 # EPYC with SVM and nested paging, which TCG emulates. The time stamp counter
 # ticks alike on all emulated CPUs, but TCG cannot announce that (invtsc): the
