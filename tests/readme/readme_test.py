@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the README's examples, as they stand there, in the lab.
 
-readme_test.py REPOSITORY BUILD SESSION. Every ```sh block of README.md is run by one shell in the
-order of the page. A comment in front of a block says what it must do:
+readme_test.py REPOSITORY BUILD, with the lab that HUSK_LAB_SESSION names. Every ```sh block of
+README.md is run by one shell in the order of the page. A comment in front of a block says what
+it must do:
 
     <!-- test: status=4 expect="hello from userspace" prompt="login:" input="poweroff" -->
 
@@ -67,13 +68,13 @@ def script(page, repository, build):
 
 
 def main():
-    repository, build, session = sys.argv[1:]
+    repository, build = sys.argv[1:]
     page = pathlib.Path(repository, "README.md").read_text(encoding="utf-8")
     text, count = script(page, repository, build)
     if count < 6:
         raise SystemExit(f"README.md has {count} examples; there should be at least 6 blocks")
     run = subprocess.run(
-        [f"{repository}/tools/lab/exec", "--session", session, "--build", build,
+        [f"{repository}/tools/lab/exec", "--build", build,
          "--timeout", str(TIMEOUT), "--", "bash", "-c", text], check=False)
     sys.exit(run.returncode)
 
