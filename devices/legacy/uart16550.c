@@ -56,7 +56,7 @@ static bool loopback(const struct uart16550 *uart)
 /* The enabled causes that hold now. */
 static uint8_t causes(const struct uart16550 *uart)
 {
-    uint8_t conditions = (uint8_t)((uart->queue_used ? INTERRUPT_RECEIVE : 0) |
+    uint8_t conditions = (uint8_t)((uart->line.used ? INTERRUPT_RECEIVE : 0) |
                                    (uart->transmit_pending ? INTERRUPT_TRANSMIT : 0) |
                                    (uart->overrun ? INTERRUPT_LINE_STATUS : 0) |
                                    (uart->modem_delta ? INTERRUPT_MODEM_STATUS : 0));
@@ -85,7 +85,7 @@ static uint8_t receive_cause(const struct uart16550 *uart)
     uint8_t level = trigger_levels[uart->fifo_control >> FCR_TRIGGER_SHIFT];
 
     /* No character follows in no time, so the time-out of a FIFO below its level is at once. */
-    if ((uart->fifo_control & FCR_ENABLE) && uart->queue_used < level)
+    if ((uart->fifo_control & FCR_ENABLE) && uart->line.used < level)
         return IIR_RECEIVE_TIMEOUT;
     return IIR_RECEIVE;
 }
@@ -107,97 +107,28 @@ static uint8_t read_interrupt_cause(struct uart16550 *uart)
     return fifo | (now & INTERRUPT_MODEM_STATUS ? IIR_MODEM_STATUS : IIR_NONE);
 }
 
-/* --- the receive queue and the host's flow control --- */
+/* --- the line --- */
 
-static uint8_t pop(struct uart16550 *uart)
+/* With RTS raised; in loopback the host's side is cut off. */
+static bool ready(const void *device)
 {
-    uint8_t byte;
+    const struct uart16550 *uart = device;
 
-    if (uart->queue_used == 0)
-        return 0;
-    byte = uart->queue[uart->queue_head];
-    uart->queue_head = (uint16_t)((uart->queue_head + 1u) % UART16550_QUEUE_SIZE);
-    uart->queue_used--;
-    return byte;
+    return (uart->modem_control & MCR_RTS) && !loopback(uart);
 }
 
-/* The free part of the queue that lies in one piece; 0 when it is full. */
-static size_t free_piece(const struct uart16550 *uart, size_t *at)
+static void received(void *device)
 {
-    size_t room = UART16550_QUEUE_SIZE - uart->queue_used;
-
-    *at = (uart->queue_head + uart->queue_used) % UART16550_QUEUE_SIZE;
-    return room < UART16550_QUEUE_SIZE - *at ? room : UART16550_QUEUE_SIZE - *at;
+    update_interrupt(device);
 }
 
-static void push_loopback(struct uart16550 *uart, uint8_t byte)
-{
-    size_t at;
+static const struct serial_line_ops line_ops = {ready, received};
 
-    if (free_piece(uart, &at) == 0) {
-        uart->overrun = true;
-        return;
-    }
-    uart->queue[at] = byte;
-    uart->queue_used++;
-}
-
-/* Input that was stopped by a full queue starts again when the guest has emptied it. */
-static bool should_want_input(const struct uart16550 *uart)
-{
-    bool ready = (uart->modem_control & MCR_RTS) && !loopback(uart);
-    unsigned limit = uart->wants_input ? UART16550_QUEUE_SIZE : 1;
-
-    return ready && uart->queue_used < limit;
-}
-
-/* Tells the console what should_want_input() says. Loop's thread, without the lock. */
-static void update_flow(void *device)
-{
-    struct uart16550 *uart = device;
-    bool wanted, changed;
-
-    pthread_mutex_lock(&uart->lock);
-    wanted = should_want_input(uart);
-    changed = wanted != uart->wants_input;
-    uart->wants_input = wanted;
-    pthread_mutex_unlock(&uart->lock);
-    if (changed)
-        console_want_input(uart->console, wanted);
-}
-
-/*
- * Ends a vCPU's access. The loop's thread takes the lock in its own callbacks, so it is asked
- * only after the lock is given back.
- */
 static void finish_access(struct uart16550 *uart)
 {
-    bool flow_changed;
-
     update_interrupt(uart);
-    flow_changed = should_want_input(uart) != uart->wants_input;
-    pthread_mutex_unlock(&uart->lock);
-    if (flow_changed)
-        loop_call(uart->console->loop, update_flow, uart);
+    serial_line_finish(&uart->line);
 }
-
-static void receive(void *device)
-{
-    struct uart16550 *uart = device;
-    size_t at, room, got;
-
-    pthread_mutex_lock(&uart->lock);
-    do {
-        room = free_piece(uart, &at);
-        got = room ? console_read(uart->console, uart->queue + at, room) : 0;
-        uart->queue_used = (uint16_t)(uart->queue_used + got);
-    } while (got == room && room);
-    update_interrupt(uart);
-    pthread_mutex_unlock(&uart->lock);
-    update_flow(uart);
-}
-
-static const struct console_front_end front_end = {.input = receive};
 
 /* --- registers --- */
 
@@ -233,7 +164,7 @@ static uint8_t read_line_status(struct uart16550 *uart)
 {
     uint8_t value = LSR_TRANSMITTER_EMPTY;
 
-    if (uart->queue_used)
+    if (uart->line.used)
         value |= LSR_DATA_READY;
     if (uart->overrun)
         value |= LSR_OVERRUN;
@@ -257,7 +188,7 @@ static void write_fifo_control(struct uart16550 *uart, uint8_t value)
 {
     uart->fifo_control = value & FCR_ENABLE ? value & FCR_STORED : 0;
     if ((value & FCR_ENABLE) && (value & FCR_CLEAR_RECEIVER))
-        uart->queue_used = 0;
+        serial_line_clear(&uart->line);
 }
 
 static uint8_t read_register(struct uart16550 *uart, uint64_t offset)
@@ -266,7 +197,7 @@ static uint8_t read_register(struct uart16550 *uart, uint64_t offset)
 
     switch (offset) {
     case REGISTER_DATA:
-        return divisor ? uart->divisor_low : pop(uart);
+        return divisor ? uart->divisor_low : serial_line_pop(&uart->line);
     case REGISTER_INTERRUPT_ENABLE:
         return divisor ? uart->divisor_high : uart->interrupt_enable;
     case REGISTER_INTERRUPT_OR_FIFO:
@@ -284,16 +215,12 @@ static uint8_t read_register(struct uart16550 *uart, uint64_t offset)
     }
 }
 
-/* Sends one byte to the host, during which the lock is not held. */
 static void transmit(struct uart16550 *uart, uint8_t byte)
 {
-    if (loopback(uart)) {
-        push_loopback(uart, byte);
-    } else {
-        pthread_mutex_unlock(&uart->lock);
-        console_write_all(uart->console, &byte, 1);
-        pthread_mutex_lock(&uart->lock);
-    }
+    if (!loopback(uart))
+        serial_line_send(&uart->line, byte);
+    else if (!serial_line_push(&uart->line, byte))
+        uart->overrun = true;
     uart->transmit_pending = true;
 }
 
@@ -337,7 +264,7 @@ static void read_ports(void *device, uint64_t offset, void *data, unsigned size)
     struct uart16550 *uart = device;
     uint8_t *bytes = data;
 
-    pthread_mutex_lock(&uart->lock);
+    serial_line_begin(&uart->line);
     for (unsigned i = 0; i < size; i++)
         bytes[i] = read_register(uart, offset + i);
     finish_access(uart);
@@ -348,7 +275,7 @@ static void write_ports(void *device, uint64_t offset, const void *data, unsigne
     struct uart16550 *uart = device;
     const uint8_t *bytes = data;
 
-    pthread_mutex_lock(&uart->lock);
+    serial_line_begin(&uart->line);
     for (unsigned i = 0; i < size; i++)
         write_register(uart, offset + i, bytes[i]);
     finish_access(uart);
@@ -371,33 +298,31 @@ static void set_reset_state(struct uart16550 *uart)
     uart->overrun = false;
     uart->transmit_pending = false;
     uart->asserted = 0;
-    uart->queue_head = 0;
-    uart->queue_used = 0;
+    serial_line_clear(&uart->line);
 }
 
 void uart16550_init(struct uart16550 *uart, struct console *console, struct irq_line *irq)
 {
-    *uart = (struct uart16550){.console = console, .irq = irq};
-    pthread_mutex_init(&uart->lock, NULL);
+    *uart = (struct uart16550){.irq = irq};
+    serial_line_init(&uart->line, console, &line_ops, uart);
     set_reset_state(uart);
-    console_attach(console, &front_end, uart);
 }
 
 void uart16550_destroy(struct uart16550 *uart)
 {
-    pthread_mutex_destroy(&uart->lock);
+    serial_line_destroy(&uart->line);
 }
 
 void uart16550_reset(struct uart16550 *uart)
 {
-    pthread_mutex_lock(&uart->lock);
+    serial_line_begin(&uart->line);
     set_reset_state(uart);
     finish_access(uart);
 }
 
 void uart16550_save(struct uart16550 *uart, struct state_writer *writer)
 {
-    pthread_mutex_lock(&uart->lock);
+    serial_line_begin(&uart->line);
     state_begin(writer, "uart16550", 1);
     state_put_u8(writer, uart->interrupt_enable);
     state_put_u8(writer, uart->fifo_control);
@@ -409,19 +334,15 @@ void uart16550_save(struct uart16550 *uart, struct state_writer *writer)
     state_put_u8(writer, uart->divisor_high);
     state_put_u8(writer, uart->overrun);
     state_put_u8(writer, uart->transmit_pending);
-    state_put_u16(writer, uart->queue_used);
-    for (unsigned i = 0; i < uart->queue_used; i++)
-        state_put_u8(writer, uart->queue[(uart->queue_head + i) % UART16550_QUEUE_SIZE]);
+    serial_line_save(&uart->line, writer);
     state_end(writer);
-    pthread_mutex_unlock(&uart->lock);
+    serial_line_finish(&uart->line);
 }
 
 /* What the interrupt controller saw is in its own state, so conditions that hold are no edges. */
 void uart16550_restore(struct uart16550 *uart, struct state_reader *reader)
 {
-    uint16_t used;
-
-    pthread_mutex_lock(&uart->lock);
+    serial_line_begin(&uart->line);
     set_reset_state(uart);
     state_enter(reader, "uart16550", 1);
     uart->interrupt_enable = state_get_u8(reader) & INTERRUPT_ALL;
@@ -434,16 +355,10 @@ void uart16550_restore(struct uart16550 *uart, struct state_reader *reader)
     uart->divisor_high = state_get_u8(reader);
     uart->overrun = state_get_u8(reader);
     uart->transmit_pending = state_get_u8(reader);
-    used = state_get_u16(reader);
-    if (used > UART16550_QUEUE_SIZE)
-        reader->failed = true;
-    else
-        state_get_bytes(reader, uart->queue, used);
+    serial_line_restore(&uart->line, reader);
     state_leave(reader);
     if (state_failed(reader))
         set_reset_state(uart);
-    else
-        uart->queue_used = used;
     uart->asserted = causes(uart);
     finish_access(uart);
 }

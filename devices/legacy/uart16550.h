@@ -3,13 +3,9 @@
  * A 16550A UART (National Semiconductor PC16550D data sheet) between eight byte-wide registers
  * and a console.
  *
- * Transmission takes no time: the vCPU that writes THR writes the byte to the host, waits there
- * if the reader is slow, and THR is empty again when the write returns. The lock is not held
- * meanwhile, so other vCPUs reach every register.
- *
- * Reception starts when the guest raises RTS. Without it (or in loopback), and while the queue
- * is full, input stays with the host, so that nothing is lost to a booting driver's self-tests.
- * There are no line errors, no modem but one that is always ready, and no timing: the divisor is
+ * THR is empty again when the write to it returns (devices/legacy/serial_line.h). Reception starts
+ * when the guest raises RTS; without it, and in loopback, input stays with the host. There are no
+ * line errors, no modem but one that is always ready, and no timing: the divisor is
  * stored only.
  */
 #ifndef HUSK_DEVICES_LEGACY_UART16550_H
@@ -18,20 +14,15 @@
 #include "core/bus.h"
 #include "core/irq.h"
 #include "core/state.h"
-#include "devices/console/console.h"
+#include "devices/legacy/serial_line.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define UART16550_SIZE 8u /* bytes of the register block */
 
-/* Larger than the chip's 16 bytes, which a guest cannot notice and which saves wake-ups. */
-#define UART16550_QUEUE_SIZE 256u
-
 struct uart16550 {
-    pthread_mutex_t lock; /* guards everything below but the pointers */
-    struct console *console;
+    struct serial_line line; /* its lock guards everything below but the pointer */
     struct irq_line *irq;
     uint8_t interrupt_enable;
     uint8_t fifo_control;
@@ -44,10 +35,6 @@ struct uart16550 {
     bool overrun;          /* loopback only: the host's side is flow-controlled */
     bool transmit_pending; /* THR became empty and no IIR read has acknowledged that */
     uint8_t asserted;      /* enabled interrupt causes at the last look */
-    bool wants_input;      /* what the console was last told */
-    uint16_t queue_head;
-    uint16_t queue_used;
-    uint8_t queue[UART16550_QUEUE_SIZE];
 };
 
 extern const struct bus_ops uart16550_ops;

@@ -261,7 +261,7 @@ static void orders_the_causes(void **state)
     assert_int_equal(edges(fixture), 1);
     out(fixture, MCR, LOOP); /* all four modem lines change: ring does not count */
     assert_int_equal(edges(fixture), 1);
-    for (unsigned i = 0; i < UART16550_QUEUE_SIZE; i++)
+    for (unsigned i = 0; i < SERIAL_LINE_QUEUE_SIZE; i++)
         out(fixture, DATA, 'b');
     assert_int_equal(edges(fixture), 1);
     assert_int_equal(in(fixture, IIR), 0x06);
@@ -310,7 +310,7 @@ static void empties_the_queue_only_by_the_clear_bit(void **state)
 static void stops_wanting_input_when_full_and_loses_nothing(void **state)
 {
     struct fixture *fixture = *state;
-    char text[2 * UART16550_QUEUE_SIZE + 10];
+    char text[2 * SERIAL_LINE_QUEUE_SIZE + 10];
 
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = (char)('A' + i % 50);
@@ -321,7 +321,7 @@ static void stops_wanting_input_when_full_and_loses_nothing(void **state)
             assert_true(is_watching(fixture));
             serve(fixture);
             /* as much as fits, and not a byte more */
-            assert_int_equal(is_watching(fixture), i >= 2ul * UART16550_QUEUE_SIZE);
+            assert_int_equal(is_watching(fixture), i >= 2ul * SERIAL_LINE_QUEUE_SIZE);
         }
         assert_int_equal(in(fixture, DATA), text[i]);
     }
@@ -331,7 +331,7 @@ static void stops_wanting_input_when_full_and_loses_nothing(void **state)
 static void fills_the_queue_around_its_end(void **state)
 {
     struct fixture *fixture = *state;
-    char text[UART16550_QUEUE_SIZE];
+    char text[SERIAL_LINE_QUEUE_SIZE];
 
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 'y';
