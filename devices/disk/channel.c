@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests on their way through an engine, step by step, and what they take turns at: the one
- * buffer for direct transfers whose memory the host does not take.
+ * buffer for direct transfers whose memory the host does not take, and syncs.
+ *
+ * The host reports data that it lost once to each open file description, to whoever asks first.
+ * Who asks at the same time, or transfers with O_DSYNC, can take the report away from a flush, which
+ * then would be a success. So a channel syncs by a description that it uses for nothing else, and
+ * one sync at a time, for all requests that waited for the last to end.
  */
 #include "devices/disk/channel.h"
 #include "devices/disk/engine.h"
@@ -11,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- life --- */
 
@@ -50,6 +56,13 @@ int disk_channel_open(struct disk_channel **out, struct disk *disk,
     channel->disk = disk;
     channel->options = *options;
     channel->last_waiting = &channel->waiting;
+    channel->sync_fd = -1;
+    rc = disk_needs_no_sync(disk) ? 0 : disk_open_again(disk, 0, &channel->sync_fd, err);
+    if (rc) {
+        err_prefix(err, "disk \"%s\"", disk->path);
+        disk_channel_close(channel);
+        return rc;
+    }
     rc = merge_open(&channel->merge);
     if (rc == 0 && disk->direct_fd >= 0) {
         channel->bounce = aligned_alloc(DIRECT_ALIGNMENT_MAX, BOUNCE_SIZE);
@@ -75,6 +88,8 @@ void disk_channel_close(struct disk_channel *channel)
     if (channel->engine)
         channel->engine->close(channel);
     merge_close(&channel->merge);
+    if (channel->sync_fd >= 0)
+        close(channel->sync_fd);
     free(channel->bounce);
     free(channel);
 }
@@ -125,7 +140,7 @@ static void give_bounce(struct disk_channel *channel, struct disk_request *reque
     channel->bounced = NULL;
 }
 
-/* --- work --- */
+/* --- answers --- */
 
 static void count(struct disk_channel *channel, const struct disk_request *request, int result)
 {
@@ -168,21 +183,68 @@ static void finish(struct disk_channel *channel, struct disk_request *request, i
     }
 }
 
+/* --- syncs --- */
+
+/* False: another sync is on its way, and the request is in the line for the next. */
+static bool take_sync(struct disk_channel *channel, struct disk_request *request)
+{
+    if (channel->syncing == request)
+        return true;
+    if (channel->syncing) {
+        request->next = channel->sync_line;
+        channel->sync_line = request;
+        return false;
+    }
+    request->next = NULL;
+    channel->syncing = request;
+    return true;
+}
+
+static void work(struct disk_channel *channel, struct disk_request *request, int outcome);
+
+/* The sync of the first is done, and with it that of the others. */
+static void share_sync(struct disk_channel *channel, long result)
+{
+    struct disk_request *other = channel->syncing->next, *next;
+
+    channel->syncing = NULL;
+    for (; other; other = next) {
+        next = other->next;
+        work(channel, other, operation_advance(channel->disk, other, result));
+    }
+}
+
+/* One for all that are in the line. */
+static void begin_sync(struct disk_channel *channel)
+{
+    while (channel->sync_line && !channel->syncing) {
+        channel->syncing = channel->sync_line;
+        channel->sync_line = NULL;
+        work(channel, channel->syncing, OPERATION_GOES_ON);
+    }
+}
+
+/* --- steps --- */
+
 /* What a step's result leads to, as operation_advance() says it. */
 static int take_result(struct disk_channel *channel, struct disk_request *request, long result)
 {
     if (channel->bounced == request)
         give_bounce(channel, request, result);
+    if (channel->syncing == request)
+        share_sync(channel, result);
     return operation_advance(channel->disk, request, result);
 }
 
-/* Goes on until the request waits for the host or for the bounce buffer, or is done. */
+/* Goes on until the request waits for the host or for its turn, or is done. */
 static void work(struct disk_channel *channel, struct disk_request *request, int outcome)
 {
     while (outcome == OPERATION_GOES_ON) {
         long result;
 
         if (request->step.bounced && !take_bounce(channel, request))
+            return;
+        if (request->step.kind == STEP_SYNC && !take_sync(channel, request))
             return;
         if (!channel->engine->start(channel, request, &result))
             return;
@@ -232,6 +294,7 @@ void channel_stepped(struct disk_channel *channel, struct disk_request *request,
 {
     work(channel, request, take_result(channel, request, result));
     serve_waiting(channel);
+    begin_sync(channel);
     begin_held(channel); /* what `done` has submitted is in no batch */
 }
 

@@ -67,15 +67,13 @@ static int open_image(struct disk *disk, const struct disk_options *options, str
     return disk->lock_fd < 0 ? explain_open(options, -errno, err) : 0;
 }
 
-/* Another description of the image that open_image() has opened. */
-static int open_again(const struct disk *disk, const char *path, int flags, int *fd,
-                      struct err *err)
+int disk_open_again(const struct disk *disk, int flags, int *fd, struct err *err)
 {
     struct stat first, again;
 
-    *fd = open(path, flags | O_CLOEXEC | (disk->read_only ? O_RDONLY : O_RDWR));
+    *fd = open(disk->path, flags | O_CLOEXEC | (disk->read_only ? O_RDONLY : O_RDWR));
     if (*fd < 0)
-        return err_sys(err, -errno, "cannot open for transfers");
+        return err_sys(err, -errno, "cannot open a second time");
     if (fstat(disk->lock_fd, &first) < 0 || fstat(*fd, &again) < 0 ||
         first.st_dev != again.st_dev || first.st_ino != again.st_ino)
         return err_set(err, -ESTALE, "was replaced while it was opened; try again");
@@ -199,7 +197,7 @@ static int open_direct(struct disk *disk, const struct disk_options *options, st
 
     if (options->cache != DISK_CACHE_NONE)
         return 0;
-    rc = open_again(disk, options->path, O_DIRECT, &disk->direct_fd, err);
+    rc = disk_open_again(disk, O_DIRECT, &disk->direct_fd, err);
     if (rc == -EINVAL)
         return err_set(err, -EINVAL, "cache=none: its filesystem cannot go past the host's page "
                                      "cache (no O_DIRECT); leave cache=none out");
@@ -259,9 +257,14 @@ int disk_open(struct disk **out, const struct disk_options *options, struct err 
     disk->read_only = options->read_only;
     disk->cache = options->cache;
     disk->engine = options->engine;
+    disk->path = strdup(options->path);
+    if (!disk->path) {
+        disk_close(disk);
+        return err_set(err, -ENOMEM, "disk \"%s\": out of memory", options->path);
+    }
     if ((rc = open_image(disk, options, err)) < 0 || (rc = examine(disk, err)) < 0 ||
         (rc = lock(disk, err)) < 0 ||
-        (rc = open_again(disk, options->path, 0, &disk->fd, err)) < 0 ||
+        (rc = disk_open_again(disk, 0, &disk->fd, err)) < 0 ||
         (rc = open_direct(disk, options, err)) < 0 || (rc = make_zeros(disk, err)) < 0) {
         err_prefix(err, "disk \"%s\"", options->path);
         disk_close(disk);
@@ -283,6 +286,7 @@ void disk_close(struct disk *disk)
         close(disk->fd);
     if (disk->lock_fd >= 0)
         close(disk->lock_fd);
+    free(disk->path);
     free(disk);
 }
 

@@ -42,6 +42,9 @@ struct disk_channel {
     struct merge merge;
     struct disk_request *again; /* members of runs that failed, to be tried one by one */
     unsigned in_flight; /* requests of the owner */
+    int sync_fd;        /* -1: nothing is synced; see channel.c */
+    struct disk_request *syncing;   /* whose step the engine has, and all that it syncs for too */
+    struct disk_request *sync_line; /* who came meanwhile */
     void *bounce;       /* BOUNCE_SIZE bytes, if the disk goes past the page cache */
     struct disk_request *bounced;             /* whose step uses it */
     struct disk_request *waiting, **last_waiting; /* who wants it next, in order */
@@ -54,16 +57,18 @@ void channel_stepped(struct disk_channel *channel, struct disk_request *request,
 /* Some steps are done: tells the channel's owner. */
 void channel_settled(struct disk_channel *channel);
 
-/* The memory of a transfer step, and the descriptor it goes by. */
+/* The memory of a transfer step, and the descriptor a step goes by. */
 static inline struct iovec *step_iov(struct disk_step *step, unsigned *count)
 {
     *count = step->bounced ? 1 : step->iov_count;
     return step->bounced ? &step->buffer : step->iov;
 }
 
-static inline int step_fd(const struct disk *disk, const struct disk_step *step)
+static inline int step_fd(const struct disk_channel *channel, const struct disk_step *step)
 {
-    return step->direct ? disk->direct_fd : disk->fd;
+    if (step->kind == STEP_SYNC)
+        return channel->sync_fd;
+    return step->direct ? channel->disk->direct_fd : channel->disk->fd;
 }
 
 /* BLKDISCARD, of which there is no asynchronous form on older hosts; 0 or -errno. */

@@ -25,9 +25,9 @@ int step_discard(const struct disk *disk, const struct disk_step *step)
     return ioctl(disk->fd, BLKDISCARD, range) < 0 ? -errno : 0;
 }
 
-static ssize_t execute(const struct disk *disk, struct disk_step *step)
+static ssize_t execute(const struct disk_channel *channel, struct disk_step *step)
 {
-    int fd = step_fd(disk, step);
+    int fd = step_fd(channel, step);
     unsigned count;
     struct iovec *iov = step_iov(step, &count);
 
@@ -35,8 +35,7 @@ static ssize_t execute(const struct disk *disk, struct disk_step *step)
     case STEP_READ:
         return preadv(fd, iov, (int)count, (off_t)step->offset);
     case STEP_WRITE:
-        return pwritev2(fd, iov, (int)count, (off_t)step->offset,
-                        step->sync_after ? RWF_DSYNC : 0);
+        return pwritev(fd, iov, (int)count, (off_t)step->offset);
     case STEP_SYNC:
         return fdatasync(fd);
     default:
@@ -52,7 +51,7 @@ static bool start(struct disk_channel *channel, struct disk_request *request, lo
         *result = step_discard(channel->disk, step);
         return true;
     }
-    *result = execute(channel->disk, step);
+    *result = execute(channel, step);
     if (*result < 0)
         *result = -errno;
     return true;

@@ -24,7 +24,7 @@
 #define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
 #endif
 
-enum { FILE_CACHED, FILE_DIRECT, FILES };
+enum { FILE_CACHED, FILE_DIRECT, FILE_SYNC, FILES };
 
 struct disk_ring {
     struct io_uring uring;
@@ -139,7 +139,6 @@ static void prepare_transfer(struct io_uring_sqe *entry, struct disk_step *step,
         io_uring_prep_rw(read ? IORING_OP_READV : IORING_OP_WRITEV, entry, file, iov, count,
                          step->offset);
     }
-    entry->rw_flags = !read && step->sync_after ? RWF_DSYNC : 0;
 }
 
 /* The command's operands are where other operations have an address and, at the end, a third. */
@@ -164,7 +163,7 @@ static bool start(struct disk_channel *channel, struct disk_request *request, lo
         prepare_transfer(entry, step, file);
         break;
     case STEP_SYNC:
-        io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);
+        io_uring_prep_fsync(entry, FILE_SYNC, IORING_FSYNC_DATASYNC);
         break;
     case STEP_ALLOCATE:
         io_uring_prep_fallocate(entry, file, step->mode, (off_t)step->offset,
@@ -192,13 +191,18 @@ static int set_up(struct io_uring *uring, const struct disk_channel *channel)
     return rc;
 }
 
-static int register_files(struct disk_ring *ring, const struct disk *disk)
+/* Those that the channel does not have are -1, which is a file that cannot be used. */
+static int register_files(struct disk_ring *ring, const struct disk_channel *channel)
 {
-    const int files[FILES] = {[FILE_CACHED] = disk->fd, [FILE_DIRECT] = disk->direct_fd};
+    const int files[FILES] = {
+        [FILE_CACHED] = channel->disk->fd,
+        [FILE_DIRECT] = channel->disk->direct_fd,
+        [FILE_SYNC] = channel->sync_fd,
+    };
 
     if (!((ring->uring.features & FEATURES_NEEDED) == FEATURES_NEEDED))
         return -ENOSYS;
-    return io_uring_register_files(&ring->uring, files, disk->direct_fd < 0 ? 1 : FILES);
+    return io_uring_register_files(&ring->uring, files, FILES);
 }
 
 static int open_engine(struct disk_channel *channel)
@@ -215,7 +219,7 @@ static int open_engine(struct disk_channel *channel)
     }
     ring->channel = channel;
     ring->source = (struct loop_source){.fd = ring->uring.ring_fd, .ready = ready};
-    rc = register_files(ring, channel->disk);
+    rc = register_files(ring, channel);
     if (rc == 0)
         rc = loop_watch(channel->options.loop, &ring->source, EPOLLIN);
     if (rc) {

@@ -15,6 +15,7 @@
 #define DIRECT_ALIGNMENT_MAX 4096u
 
 struct disk {
+    char *path;
     int lock_fd;   /* holds the lock, and has no part in requests */
     int fd;        /* through the page cache */
     int direct_fd; /* past it; -1 unless the cache is NONE */
@@ -31,5 +32,17 @@ struct disk {
     const void *zeros; /* DISK_ZEROS_SIZE; NULL for a read-only disk */
     char identity[40];
 };
+
+/*
+ * Opens another description of the image, with more flags of open(2). Errors, with a message:
+ * -ESTALE the path leads to another file by now; as open(2).
+ */
+int disk_open_again(const struct disk *disk, int flags, int *fd, struct err *err);
+
+/* Whether there is nothing that a flush could make durable, or nobody who wants that. */
+static inline bool disk_needs_no_sync(const struct disk *disk)
+{
+    return disk->read_only || disk->cache == DISK_CACHE_UNSAFE;
+}
 
 #endif

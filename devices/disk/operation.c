@@ -84,16 +84,28 @@ static int write_zeros(const struct disk *disk, struct disk_step *step)
     return OPERATION_GOES_ON;
 }
 
+/* The step that makes it durable, if that is asked for. */
+static int end_write(struct disk_step *step)
+{
+    if (!step->sync_after)
+        return 0;
+    step->kind = STEP_SYNC;
+    step->direct = step->bounced = false;
+    return OPERATION_GOES_ON;
+}
+
 /* Nothing is done twice after a short transfer, for the guest may have changed its buffers. */
-static int advance_transfer(struct disk *disk, struct disk_request *request, long result)
+static int advance_transfer(const struct disk *disk, struct disk_request *request, long result)
 {
     struct disk_step *step = &request->step;
 
+    if (result < 0)
+        return (int)result;
     if (result == 0)
         return -EIO; /* somebody made the image shorter */
     consume(step, (uint64_t)result);
     if (step->length == 0)
-        return 0;
+        return end_write(step);
     return request->operation == DISK_WRITE_ZEROES ? write_zeros(disk, step) : aim(disk, step);
 }
 
@@ -101,7 +113,7 @@ static int advance_transfer(struct disk *disk, struct disk_request *request, lon
 
 static int begin_sync(const struct disk *disk, struct disk_step *step)
 {
-    if (disk->cache == DISK_CACHE_UNSAFE)
+    if (disk_needs_no_sync(disk))
         return 0;
     step->kind = STEP_SYNC;
     return OPERATION_GOES_ON;
@@ -109,22 +121,15 @@ static int begin_sync(const struct disk *disk, struct disk_step *step)
 
 /*
  * The host reports lost data once, forgets that it was dirty, and is content from then on. The
- * guest must not be told that what is lost is durable, so the failure stays.
+ * guest must not be told that what is lost is durable, so the failure stays. It does not concern
+ * later writes that are durable by themselves: their own data is there.
  */
-static int end_sync(struct disk *disk, long result)
+static int end_sync(struct disk *disk, const struct disk_request *request, long result)
 {
     if (result < 0)
         atomic_store(&disk->flush_failed, true);
-    if (result == 0 && atomic_load(&disk->flush_failed))
+    if (result == 0 && request->operation == DISK_FLUSH && atomic_load(&disk->flush_failed))
         return -EIO;
-    return (int)result;
-}
-
-/* A write that was durable at once may have been told of a loss that is not its own. */
-static int failed_transfer(struct disk *disk, const struct disk_step *step, long result)
-{
-    if (step->sync_after && result == -EIO)
-        atomic_store(&disk->flush_failed, true);
     return (int)result;
 }
 
@@ -161,15 +166,12 @@ static int begin_zeroes(struct disk_request *request)
     return allocate(step, request->unmap ? MAKE_HOLE : MAKE_ZEROS);
 }
 
-static int advance_space(struct disk *disk, struct disk_request *request, long result)
+static int advance_space(const struct disk *disk, struct disk_request *request, long result)
 {
     struct disk_step *step = &request->step;
 
-    if (!unsupported(result)) {
-        if (result == 0 && step->sync_after)
-            return begin_sync(disk, step);
-        return (int)result;
-    }
+    if (!unsupported(result))
+        return result == 0 ? end_write(step) : (int)result;
     if (request->operation == DISK_DISCARD)
         return 0; /* a hint: where the host cannot forget the content, it stays */
     return step->mode == MAKE_HOLE ? allocate(step, MAKE_ZEROS) : write_zeros(disk, step);
@@ -185,7 +187,7 @@ int operation_begin(struct disk *disk, struct disk_request *request)
     if (rc)
         return rc;
     step->direct = step->bounced = false;
-    step->sync_after = request->durable && disk->cache != DISK_CACHE_UNSAFE &&
+    step->sync_after = request->durable && !disk_needs_no_sync(disk) &&
                        (request->operation == DISK_WRITE ||
                         request->operation == DISK_WRITE_ZEROES);
     step->offset = request->offset;
@@ -212,10 +214,9 @@ int operation_advance(struct disk *disk, struct disk_request *request, long resu
     switch (request->step.kind) {
     case STEP_READ:
     case STEP_WRITE:
-        return result < 0 ? failed_transfer(disk, &request->step, result)
-                          : advance_transfer(disk, request, result);
+        return advance_transfer(disk, request, result);
     case STEP_SYNC:
-        return end_sync(disk, result);
+        return end_sync(disk, request, result);
     default:
         return advance_space(disk, request, result);
     }

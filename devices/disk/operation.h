@@ -12,8 +12,8 @@
 
 enum disk_step_kind {
     STEP_READ,     /* preadv: the list, from `offset` */
-    STEP_WRITE,    /* pwritev, with RWF_DSYNC if `sync_after` */
-    STEP_SYNC,     /* fdatasync */
+    STEP_WRITE,    /* pwritev */
+    STEP_SYNC,     /* fdatasync, by the channel's descriptor for that */
     STEP_ALLOCATE, /* fallocate: `mode`, `offset`, `length` */
     STEP_DISCARD,  /* BLKDISCARD: `offset`, `length` */
 };

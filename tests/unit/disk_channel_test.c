@@ -66,10 +66,8 @@ ssize_t preadv(int fd, const struct iovec *iov, int count, off_t at)
     return transfer_little(false, fd, iov, count, at);
 }
 
-ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t at, int flags)
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 {
-    if (flags & RWF_DSYNC)
-        syncs++;
     return transfer_little(true, fd, iov, count, at);
 }
 

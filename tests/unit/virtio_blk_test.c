@@ -41,13 +41,6 @@ static enum disk_engine_choice engine;
 /* In front of libc's: count what reaches the host's disk. */
 static unsigned syncs;
 
-ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t at, int flags)
-{
-    if (flags & RWF_DSYNC)
-        syncs++;
-    return syscall(SYS_pwritev2, fd, iov, count, at, 0, flags);
-}
-
 int fdatasync(int fd)
 {
     syncs++;
