@@ -200,28 +200,12 @@ static bool take_sync(struct disk_channel *channel, struct disk_request *request
     return true;
 }
 
-static void work(struct disk_channel *channel, struct disk_request *request, int outcome);
-
 /* The sync of the first is done, and with it that of the others. */
-static void share_sync(struct disk_channel *channel, long result)
+static void give_sync(struct disk_channel *channel, long result)
 {
-    struct disk_request *other = channel->syncing->next, *next;
-
+    channel->synced = channel->syncing->next;
+    channel->sync_result = result;
     channel->syncing = NULL;
-    for (; other; other = next) {
-        next = other->next;
-        work(channel, other, operation_advance(channel->disk, other, result));
-    }
-}
-
-/* One for all that are in the line. */
-static void begin_sync(struct disk_channel *channel)
-{
-    while (channel->sync_line && !channel->syncing) {
-        channel->syncing = channel->sync_line;
-        channel->sync_line = NULL;
-        work(channel, channel->syncing, OPERATION_GOES_ON);
-    }
 }
 
 /* --- steps --- */
@@ -232,7 +216,7 @@ static int take_result(struct disk_channel *channel, struct disk_request *reques
     if (channel->bounced == request)
         give_bounce(channel, request, result);
     if (channel->syncing == request)
-        share_sync(channel, result);
+        give_sync(channel, result);
     return operation_advance(channel->disk, request, result);
 }
 
@@ -290,11 +274,28 @@ static void serve_waiting(struct disk_channel *channel)
     }
 }
 
+/* Those for whom somebody else's sync was; then one for all that came meanwhile. */
+static void serve_syncs(struct disk_channel *channel)
+{
+    while (channel->synced) {
+        struct disk_request *request = channel->synced;
+
+        channel->synced = request->next;
+        work(channel, request,
+             operation_advance(channel->disk, request, channel->sync_result));
+    }
+    while (channel->sync_line && !channel->syncing) {
+        channel->syncing = channel->sync_line;
+        channel->sync_line = NULL;
+        work(channel, channel->syncing, OPERATION_GOES_ON);
+    }
+}
+
 void channel_stepped(struct disk_channel *channel, struct disk_request *request, long result)
 {
     work(channel, request, take_result(channel, request, result));
     serve_waiting(channel);
-    begin_sync(channel);
+    serve_syncs(channel);
     begin_held(channel); /* what `done` has submitted is in no batch */
 }
 

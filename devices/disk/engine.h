@@ -45,6 +45,8 @@ struct disk_channel {
     int sync_fd;        /* -1: nothing is synced; see channel.c */
     struct disk_request *syncing;   /* whose step the engine has, and all that it syncs for too */
     struct disk_request *sync_line; /* who came meanwhile */
+    struct disk_request *synced;    /* who is to be told of the last one's result */
+    long sync_result;
     void *bounce;       /* BOUNCE_SIZE bytes, if the disk goes past the page cache */
     struct disk_request *bounced;             /* whose step uses it */
     struct disk_request *waiting, **last_waiting; /* who wants it next, in order */

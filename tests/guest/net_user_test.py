@@ -72,20 +72,22 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 class NetUserTest(guest.GuestTest):
-    def start_net(self, *arguments):
-        """The program, with our ends of its two sockets: self.wire and self.said."""
+    def start_net(self, *arguments, under=()):
+        """The program, with our ends of its two sockets: self.wire and self.said. `under` is a
+        command that starts it.
+        """
         self.wire, wire = socket.socketpair()
         self.said, said = socket.socketpair()
         for end in (self.wire, self.said):
             end.settimeout(guest.TIMEOUT)
             self.addCleanup(end.close)
-        process = self.start_program(PROGRAM, *arguments, stdin=wire, stdout=said, env=ENVIRONMENT)
+        process = self.start_program(*under, PROGRAM, *arguments, stdin=wire, stdout=said, env=ENVIRONMENT)
         wire.close()
         said.close()
         return process
 
-    def start_ready(self, *arguments):
-        process = self.start_net(*arguments)
+    def start_ready(self, *arguments, **options):
+        process = self.start_net(*arguments, **options)
         said = self.read_until(self.said, b"ready\n").decode()
         self.assertTrue(all(line.startswith("note ") or line == "ready"
                             for line in said.splitlines()), said)
@@ -228,8 +230,13 @@ class NetUserTest(guest.GuestTest):
         self.assertIsNone(process.poll())
 
     def test_more_connections_than_descriptors_do_not_spin(self):
+        for limit in (4096, 200):
+            with self.subTest(limit=limit):
+                self.check_spinning(("prlimit", f"--nofile={limit}:{limit}"))
+
+    def check_spinning(self, under):
         port = free_port()
-        process = self.start_ready("--hostfwd", f"tcp:{port}:22")
+        process = self.start_ready("--hostfwd", f"tcp:{port}:22", under=under)
         with socket.create_server(("127.0.0.1", 0)) as server:
             for source in range(1200):
                 self.send(tcp(10000 + source, HOST, server.getsockname()[1], SYN))

@@ -6,6 +6,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -148,9 +152,94 @@ static void leaves_what_the_network_needs(void **state)
     assert_int_equal(locked_down(take_memory), 0);
 }
 
+/* --- in a container, whose root is somebody else outside --- */
+
+/* Answers on `ready`, and then waits for the signal. */
+static int wait_for_signal(int ready)
+{
+    char byte = 0;
+
+    if (write(ready, &byte, 1) != 1)
+        return 1;
+    for (int i = 0; i < 1000; i++)
+        poll(NULL, 0, 10); /* another one would be denied */
+    return 2;
+}
+
+/* As husk-net-user does it; `mapped` says that this process's users are those of the container. */
+static int live_in_container(int report, int mapped)
+{
+    struct err err = {0};
+    char byte;
+
+    if (unshare(CLONE_NEWUSER) < 0 || write(report, "u", 1) != 1 || read(mapped, &byte, 1) != 1 ||
+        setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 || dup2(report, STDOUT_FILENO) < 0)
+        return 3;
+    fcntl(STDOUT_FILENO, F_SETOWN, getpid());
+    fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_ASYNC);
+    if (confine(ignore_note, 64, &err))
+        return 4;
+    return wait_for_signal(STDOUT_FILENO);
+}
+
+/* Root and nobody of the container are users 100000 and 165534 of the host. */
+static bool map_users(pid_t pid)
+{
+    static const char *const names[] = {"uid_map", "gid_map"};
+    static const char map[] = "0 100000 1\n65534 165534 1\n";
+    bool mapped = true;
+
+    for (unsigned i = 0; i < 2; i++) {
+        char path[64];
+        int fd;
+
+        snprintf(path, sizeof path, "/proc/%d/%s", pid, names[i]);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        mapped = fd >= 0 && write(fd, map, sizeof map - 1) > 0 && mapped;
+        close(fd);
+    }
+    return mapped;
+}
+
+static void dies_with_its_parent_in_a_container(void **state)
+{
+    int report[2], mapped[2], status;
+    bool possible;
+    char byte;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, report), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, mapped), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(report[0]);
+        close(mapped[0]);
+        syscall(SYS_exit_group, live_in_container(report[1], mapped[1]));
+    }
+    close(report[1]);
+    close(mapped[1]);
+    possible = read(report[0], &byte, 1) == 1 && map_users(pid);
+    if (possible) {
+        assert_int_equal(write(mapped[0], "m", 1), 1);
+        assert_int_equal(read(report[0], &byte, 1), 1);
+    }
+    close(report[0]);
+    close(mapped[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!possible) {
+        print_message("needs CAP_SETUID, to make a container of two users\n");
+        skip();
+    }
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGIO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dies_with_its_parent_in_a_container),
         cmocka_unit_test(denies_what_the_network_does_not_need),
         cmocka_unit_test(leaves_what_the_network_needs),
     };

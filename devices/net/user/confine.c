@@ -137,6 +137,18 @@ static void leave_root(void (*note)(const char *line))
         note("stays root, for there is no other user in this user namespace");
 }
 
+/*
+ * The kernel signals the owner of a descriptor in the name of the user who has set the owner. That
+ * may not be the one that this process is now, and then (but for the host's own root) may not.
+ */
+static void keep_signals_of(int fd)
+{
+    int owner = fcntl(fd, F_GETOWN);
+
+    if (owner > 0)
+        fcntl(fd, F_SETOWN, owner);
+}
+
 /* Those that a program could be given by its file; without privilege there are none to drop. */
 static void bound_capabilities(void)
 {
@@ -195,6 +207,7 @@ int confine(void (*note)(const char *line), unsigned descriptors, struct err *er
         note("sees the host's files, for this host allows no mount namespace");
     bound_capabilities();
     leave_root(note);
+    keep_signals_of(STDOUT_FILENO);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(err, -errno, "cannot renounce new privileges");
     if (!restrict_files())

@@ -18,7 +18,10 @@
 
 #include "core/err.h"
 
-/* `note` is called with a line for each part that this host does not allow. */
+/*
+ * `note` is called with a line for each part that this host does not allow. A process that is to be
+ * signalled for its standard output (F_SETOWN) still is.
+ */
 int confine(void (*note)(const char *line), unsigned descriptors, struct err *err);
 
 /* From now on a system call that is not listed fails with EPERM. */

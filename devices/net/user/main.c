@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,6 +105,16 @@ static int set_mtu(unsigned *mtu, const char *text, struct err *err)
     return 0;
 }
 
+/* A lower limit than ours stays in force. */
+static unsigned descriptors_allowed(void)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_max < STACK_DESCRIPTORS_MAX ? (unsigned)limit.rlim_max
+                                                  : STACK_DESCRIPTORS_MAX;
+}
+
 static int parse(struct arguments *arguments, int argc, char **argv, bool *helped, struct err *err)
 {
     static const struct option options[] = {
@@ -115,7 +126,10 @@ static int parse(struct arguments *arguments, int argc, char **argv, bool *helpe
     };
     int option, rc = 0;
 
-    *arguments = (struct arguments){.stack.mtu = STACK_MTU_MAX};
+    *arguments = (struct arguments){
+        .stack.mtu = STACK_MTU_MAX,
+        .stack.descriptors = descriptors_allowed(),
+    };
     while (rc == 0 && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (option == 'f')
             rc = add_forward(arguments, optarg, err);
@@ -171,7 +185,7 @@ static int serve(const struct arguments *arguments, struct err *err)
     int rc = check_socket(err);
 
     rc = rc ?: stack_create(&stack, &arguments->stack, err);
-    rc = rc ?: confine(note, STACK_DESCRIPTORS_MAX, err);
+    rc = rc ?: confine(note, arguments->stack.descriptors, err);
     if (rc) {
         fail(err);
     } else {

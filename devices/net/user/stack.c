@@ -36,6 +36,7 @@ struct stack {
     int listeners[NET_FORWARDS_MAX];
     unsigned listener_count;
     unsigned sockets;
+    unsigned descriptors; /* the process's limit */
 
     struct pollfd polled[1 + STACK_DESCRIPTORS_MAX]; /* the guest first */
     unsigned polled_count;
@@ -207,6 +208,7 @@ int stack_create(struct stack **out, const struct stack_options *options, struct
 
     if (!stack)
         return err_set(err, -ENOMEM, "out of memory");
+    stack->descriptors = options->descriptors;
     rc = create_slirp(stack, options, err);
     for (unsigned i = 0; i < options->forward_count && rc == 0; i++)
         rc = add_forward(stack, &options->forwards[i], err);
@@ -242,7 +244,7 @@ static bool is_listener(const struct stack *stack, int fd)
  * listeners while there is no descriptor for what they would accept. */
 static bool must_wait(const struct stack *stack, int fd)
 {
-    bool crowded = stack->sockets + DESCRIPTORS_KEPT >= STACK_DESCRIPTORS_MAX;
+    bool crowded = stack->sockets + DESCRIPTORS_KEPT >= stack->descriptors;
 
     return stack->output.size >= OUTPUT_PAUSE || (crowded && is_listener(stack, fd));
 }

@@ -31,6 +31,7 @@ struct stack_options {
     unsigned forward_count;
     bool restricted; /* nothing of the host is reached; only forwards lead in */
     unsigned mtu;
+    unsigned descriptors; /* what the process may have open, at most STACK_DESCRIPTORS_MAX */
 };
 
 /*
