@@ -39,8 +39,14 @@ cache_entry() {
     echo "$entry"
 }
 
-# compile_freestanding SOURCE PROGRAM: a static program without a libc, for a guest.
+# compile_freestanding MACHINE SOURCE PROGRAM: a static program without a libc, for a guest.
+# What is the architecture's own, it finds in the folder of that name beside this file.
 compile_freestanding() {
-    gcc -Os -Wall -Wextra -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie \
+    local machine=$1 folder system=/
+    shift
+    folder=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+    [ "$machine" = "$(uname -m)" ] || system=$("$folder/../sysroot" "$machine")
+    "$machine-linux-gnu-gcc" --sysroot="$system" -I"$folder/$machine" -Os -Wall -Wextra \
+        -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie \
         -Wl,--build-id=none -s -o "$2" "$1"
 }

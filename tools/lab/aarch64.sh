@@ -2,7 +2,6 @@
 #
 # What the lab must know about an aarch64 host; see x86_64.sh.
 
-lab_debian_arch=arm64
 lab_qemu=qemu-system-aarch64
 lab_packages=(aarch64)
 

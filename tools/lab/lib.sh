@@ -278,7 +278,7 @@ lab_connect() {
 lab_start() {
     lab_guard=("$@")
     lab_check_host
-    lab_kernel=$("$repository/tools/guest/stock-kernel" --arch "$lab_debian_arch")
+    lab_kernel=$("$repository/tools/guest/stock-kernel" --arch "$lab_arch")
     lab_tree=$("$lab_folder/root" "$lab_arch")
     local base folder
     base=$(lab_initramfs)

@@ -4,7 +4,6 @@
 # makes a machine with hardware virtualisation, and what drives it. A file like
 # this one, named as uname -m says, is all that another architecture needs.
 
-lab_debian_arch=amd64
 lab_qemu=qemu-system-x86_64
 lab_packages=()  # beside those of every lab
 
