@@ -28,6 +28,8 @@ struct net_backend {
     int (*use_pair)(struct net_pair *pair, bool use); /* NULL where there is one pair */
     unsigned (*receive)(struct net_pair *pair, struct net_slot *slots, unsigned count);
     unsigned (*send)(struct net_pair *pair, const struct net_frame *frames, unsigned count);
+    /* Whether the host still has what is behind it; NULL where frames tell. */
+    bool (*exists)(const struct net *net);
     /* The host has room again. False: not enough for what was kept back, wait on. */
     bool (*flush)(struct net_pair *pair);
     void (*close)(struct net *net);
@@ -44,6 +46,7 @@ struct net {
 
     _Atomic bool link;
     struct loop_source link_event; /* eventfd; -1 until attached */
+    struct loop_source links;      /* links.h; -1 unless vhost moves the frames */
     struct loop *loop;             /* main */
     const struct log *log;
     const struct net_front_end *front_end; /* NULL until attached */

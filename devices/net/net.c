@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all networks have: two sides a pair, their place on loops, and the link's state. */
 #include "devices/net/backend.h"
+#include "devices/net/links.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,7 @@ void net_init(struct net *net, const struct net_backend *backend, const char *na
     snprintf(net->name, sizeof net->name, "%s", name);
     net->pairs_in_use = 1;
     net->link = true;
-    net->link_event.fd = -1;
+    net->link_event.fd = net->links.fd = -1;
 }
 
 void net_add_pair(struct net *net, int fd)
@@ -87,6 +88,8 @@ void net_close(struct net *net)
         vhost_close(&net->pairs[i].vhost);
         close(net->pairs[i].source.fd);
     }
+    if (net->links.fd >= 0)
+        close(net->links.fd);
     net->backend->close(net);
 }
 
@@ -117,12 +120,28 @@ int net_open_fd(struct net **net, int fd, struct err *err)
 
 /* --- vhost --- */
 
+static void look_for_it(struct net *net)
+{
+    if (!net->backend->exists(net))
+        net_lose_link(net, "the interface is gone");
+}
+
+static void links_changed(struct loop_source *source, uint32_t events)
+{
+    (void)events;
+    links_drain(source->fd);
+    look_for_it((struct net *)((char *)source - offsetof(struct net, links)));
+}
+
+/* No frame tells here that the network is gone, so the host is asked to. */
 int net_use_vhost(struct net *net, const struct guest_memory *memory, struct err *err)
 {
-    int rc = 0;
+    int rc = links_open(err);
 
-    for (unsigned i = 0; i < net->pair_count && rc == 0; i++)
+    net->links = (struct loop_source){.fd = rc, .ready = links_changed};
+    for (unsigned i = 0; i < net->pair_count && rc >= 0; i++)
         rc = vhost_open(&net->pairs[i].vhost, memory, err);
+    rc = rc < 0 ? rc : 0;
     if (rc)
         err_prefix(err, "%s: vhost", net->name);
     return rc;
@@ -139,8 +158,11 @@ int net_lend_ring(struct net *net, unsigned index, unsigned ring_index,
                   const struct vhost_ring *ring)
 {
     struct net_pair *pair = &net->pairs[index];
+    int rc = vhost_start_ring(&pair->vhost, ring_index, ring, pair->source.fd);
 
-    return vhost_start_ring(&pair->vhost, ring_index, ring, pair->source.fd);
+    if (rc)
+        look_for_it(net);
+    return rc;
 }
 
 /* --- what it is --- */
@@ -190,6 +212,13 @@ static void link_event(struct loop_source *source, uint32_t events)
     net->front_end->link_changed(net->device);
 }
 
+static void close_link_event(struct net *net, struct loop *loop)
+{
+    loop_watch(loop, &net->link_event, 0);
+    close(net->link_event.fd);
+    net->link_event.fd = -1;
+}
+
 int net_attach(struct net *net, const struct net_front_end *front_end, void *device,
                struct loop *loop, const struct log *log, struct err *err)
 {
@@ -199,6 +228,11 @@ int net_attach(struct net *net, const struct net_front_end *front_end, void *dev
     rc = loop_watch_event(loop, &net->link_event, "a network's link", err);
     if (rc)
         return rc;
+    rc = net->links.fd < 0 ? 0 : loop_watch(loop, &net->links, EPOLLIN);
+    if (rc) {
+        close_link_event(net, loop);
+        return err_sys(err, rc, "cannot watch the host's interfaces");
+    }
     net->front_end = front_end;
     net->device = device;
     net->loop = loop;
@@ -219,9 +253,9 @@ void net_detach(struct net *net)
         return;
     for (unsigned i = 0; i < net->pair_count; i++)
         loop_watch(net->pairs[i].loop, &net->pairs[i].source, 0);
-    loop_watch(net->loop, &net->link_event, 0);
-    close(net->link_event.fd);
-    net->link_event.fd = -1;
+    if (net->links.fd >= 0)
+        loop_watch(net->loop, &net->links, 0);
+    close_link_event(net, net->loop);
     net->front_end = NULL;
 }
 

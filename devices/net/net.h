@@ -58,8 +58,9 @@ int net_open_stream(struct net **net, const char *path, struct err *err);
 int net_open_fd(struct net **net, int fd, struct err *err);
 
 /*
- * Gives each pair of a tap a vhost-net, which serves the guest's rings as soon as it has them; then
- * nobody notices here that the interface goes. Errors: as vhost_open(). Before net_attach().
+ * Gives each pair of a tap a vhost-net, which serves the guest's rings as soon as it has them. That
+ * the interface goes is noticed in the network namespace of this thread alone, which is where a tap
+ * that was opened by its name is. Errors: as vhost_open() and socket(2). Before net_attach().
  */
 int net_use_vhost(struct net *net, const struct guest_memory *memory, struct err *err);
 
@@ -154,7 +155,10 @@ unsigned net_send(struct net *net, unsigned pair, const struct net_frame *frames
 /* NULL without net_use_vhost(). */
 struct vhost *net_vhost(struct net *net, unsigned pair);
 
-/* Has vhost move frames between the ring and the pair's descriptor; 0 or -errno. */
+/*
+ * Has vhost move frames between the ring and the pair's descriptor. Errors: -errno; net_link() tells
+ * whether that is because the network is gone.
+ */
 int net_lend_ring(struct net *net, unsigned pair, unsigned ring_index,
                   const struct vhost_ring *ring);
 

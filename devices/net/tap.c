@@ -199,6 +199,13 @@ static int use_pair(struct net_pair *pair, bool use)
     return ioctl(pair->source.fd, TUNSETQUEUE, &request) < 0 ? -errno : 0;
 }
 
+static bool tap_exists(const struct net *net)
+{
+    struct ifreq request;
+
+    return ioctl(net->pairs[0].source.fd, TUNGETIFF, &request) == 0;
+}
+
 static void tap_close(struct net *net)
 {
     struct tap *tap = (struct tap *)net;
@@ -212,6 +219,7 @@ static void tap_close(struct net *net)
 static const struct net_backend backend = {
     .set_offloads = set_offloads,
     .use_pair = use_pair,
+    .exists = tap_exists,
     .receive = tap_receive,
     .send = tap_send,
     .close = tap_close,

@@ -186,7 +186,10 @@ static void drain_queue(struct virtio_device *device, unsigned queue)
         net_sender_drain(&self->senders[queue / 2]);
 }
 
-/* All that carry frames; the control queue stays, and so a driver's of one pair at index 2. */
+/*
+ * All that carry frames, while they lead somewhere; the control queue stays, and so a driver's of
+ * one pair at index 2.
+ */
 static bool lend_queue(struct virtio_device *device, unsigned queue,
                        const struct virtio_loan *loan)
 {
@@ -202,11 +205,12 @@ static bool lend_queue(struct virtio_device *device, unsigned queue,
         .fault = loan->fault,
     };
 
-    if (queue >= control_queue(self))
+    if (queue >= control_queue(self) || !net_link(self->net))
         return false;
     if (net_lend_ring(self->net, queue / 2, vhost_index(queue), &ring) == 0)
         return true;
-    virtio_device_break(device, "the host's kernel does not take a ring");
+    if (net_link(self->net))
+        virtio_device_break(device, "the host's kernel does not take a ring");
     return false;
 }
 

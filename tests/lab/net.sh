@@ -258,6 +258,11 @@ exchange plain 1048576" --net tap=tap0,vhost=on --stats "$PWD/stats" "$@"
     expect_unseen
 }
 
+remove_when_asked() {
+    until grep -q 'please remove it' console; do sleep 0.2; done
+    inside ip link del tap0
+}
+
 test_vhost() {
     vhost_with
 }
@@ -266,10 +271,13 @@ test_vhost_pci() {
     vhost_with --bus pci
 }
 
+# At its end the interface is removed, of which no frame tells.
 test_vhost_queues() {
     make_network multi_queue
     serve_iperf
     serve_exchanges 2 1048576
+    remove_when_asked &
+    at_end kill $!
     programs=(iperf3 ethtool)
     micro_run "$guest_network
 /host/iperf3 -c 10.0.0.1 -t 1 -P 4
@@ -277,9 +285,14 @@ test_vhost_queues() {
 /host/iperf3 -c 10.0.0.1 -t 1 -P 4 -R
 exchange several 1048576
 rebind
-exchange again 1048576" --net tap=tap0,queues=2,vhost=on --cpus 2 --bus pci \
-        --stats "$PWD/stats"
-    expect_no_messages
+exchange again 1048576
+echo 'please remove it'
+while [ \"\$(cat /sys/class/net/eth0/carrier)\" = 1 ]; do sleep 0.1; done
+fact carrier \"\$(cat /sys/class/net/eth0/carrier)\"
+rebind" --net tap=tap0,queues=2,vhost=on --cpus 2 --bus pci --stats "$PWD/stats"
+    expect_message 'tap0: the interface is gone'
+    expect_equal "lines of messages" "$(wc -l < messages)" 1
+    expect_fact carrier 0
     expect_exchanged several again
     expect_unseen
 }

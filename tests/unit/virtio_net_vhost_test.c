@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -374,6 +375,55 @@ static void test_reset(void **state)
     assert_int_equal(ring(0)->position, 0);
 }
 
+static void hear_of_interfaces(struct fixture *f)
+{
+    f->fake.net.links.ready(&f->fake.net.links, EPOLLIN);
+    mock_settle(&f->guest);
+}
+
+static bool link_is_up(struct fixture *f)
+{
+    uint16_t status;
+
+    virtio_device_read_config(f->device, offsetof(struct virtio_net_config, status), &status,
+                              sizeof status);
+    return status & VIRTIO_NET_S_LINK_UP;
+}
+
+/* What the host has to say concerns other interfaces mostly. */
+static void test_interface_goes(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, SEVERAL | FEATURE(STATUS), SIZE);
+    hear_of_interfaces(f);
+    assert_true(link_is_up(f));
+    f->fake.gone = true;
+    hear_of_interfaces(f);
+    assert_false(link_is_up(f));
+    assert_int_equal(f->guest.log_lines, 1);
+    mock_start(&f->driver, SEVERAL | FEATURE(STATUS), SIZE);
+    assert_false(is_lent(0) || mock_status(&f->driver) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+/* The driver is quicker than the news. */
+static void test_interface_is_gone_at_start(void **state)
+{
+    struct fixture *f = *state;
+    const struct mock_descriptor frame = {MOCK_BUFFERS, 60, 0, 0};
+
+    f->fake.gone = kernel.takes_no_rings = true;
+    mock_start(&f->driver, SEVERAL | FEATURE(STATUS), SIZE);
+    assert_false(mock_status(&f->driver) & VIRTIO_CONFIG_S_NEEDS_RESET);
+    assert_false(is_lent(0) || is_lent(1));
+    mock_settle(&f->guest);
+    assert_false(link_is_up(f));
+    mock_add(&f->driver.rings[1], &frame, 1);
+    mock_kick(&f->driver, 1);
+    mock_settle(&f->guest);
+    assert_int_equal(mock_used_idx(&f->driver.rings[1]), 1); /* dropped */
+}
+
 /* A snapshot has the kernel's positions, and those who go on from it or are restored have them. */
 static void test_snapshot(void **state)
 {
@@ -413,6 +463,8 @@ int main(void)
         TEST(test_broken_ring),
         TEST(test_refused_ring),
         TEST(test_reset),
+        TEST(test_interface_goes),
+        TEST(test_interface_is_gone_at_start),
         TEST(test_snapshot),
     };
 

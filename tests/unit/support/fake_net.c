@@ -57,6 +57,11 @@ static unsigned send_frames(struct net_pair *pair, const struct net_frame *frame
     return done;
 }
 
+static bool exists(const struct net *net)
+{
+    return !((const struct fake_net *)net)->gone;
+}
+
 /* The test's own memory. */
 static void leave_it(struct net *net)
 {
@@ -66,6 +71,7 @@ static void leave_it(struct net *net)
 static const struct net_backend backend = {
     .set_offloads = set_offloads,
     .use_pair = use_pair,
+    .exists = exists,
     .receive = receive,
     .send = send_frames,
     .close = leave_it,

@@ -21,6 +21,7 @@ struct fake_net {
     unsigned offloads;       /* what is set */
     unsigned pairs_used;     /* bit n: pair n */
     unsigned sends;          /* calls of send() that took something */
+    bool gone;               /* as an interface that was removed */
     unsigned gap;            /* so many slots stay empty, as if no frame had been there yet */
 };
 
