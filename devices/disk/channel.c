@@ -220,12 +220,22 @@ static int take_result(struct disk_channel *channel, struct disk_request *reques
     return operation_advance(channel->disk, request, result);
 }
 
+/* Who waits for all requests does not wait for the rest of one that is but a hint. */
+static bool is_given_up(const struct disk_channel *channel, const struct disk_request *request)
+{
+    return channel->draining && request->operation == DISK_DISCARD;
+}
+
 /* Goes on until the request waits for the host or for its turn, or is done. */
 static void work(struct disk_channel *channel, struct disk_request *request, int outcome)
 {
     while (outcome == OPERATION_GOES_ON) {
         long result;
 
+        if (is_given_up(channel, request)) {
+            outcome = 0;
+            break;
+        }
         if (request->step.bounced && !take_bounce(channel, request))
             return;
         if (request->step.kind == STEP_SYNC && !take_sync(channel, request))
@@ -330,8 +340,10 @@ void disk_channel_commit(struct disk_channel *channel)
 
 void disk_channel_drain(struct disk_channel *channel)
 {
+    channel->draining = true;
     begin_held(channel);
     while (channel->in_flight > 0)
         channel->engine->wait(channel);
+    channel->draining = false;
     channel_settled(channel);
 }

@@ -106,7 +106,10 @@ void disk_channel_submit(struct disk_channel *channel, struct disk_request *requ
 /* End of a batch of submissions: nothing is kept back any longer. */
 void disk_channel_commit(struct disk_channel *channel);
 
-/* Returns when nothing is in flight; every `done` has run. For resets and snapshots. */
+/*
+ * Returns when nothing is in flight; every `done` has run. Discards are given up, with success. For
+ * resets and snapshots.
+ */
 void disk_channel_drain(struct disk_channel *channel);
 
 /* "io_uring" or "sync"; NULL before the first request. */

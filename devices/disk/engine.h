@@ -42,6 +42,7 @@ struct disk_channel {
     struct merge merge;
     struct disk_request *again; /* members of runs that failed, to be tried one by one */
     unsigned in_flight; /* requests of the owner */
+    bool draining;
     int sync_fd;        /* -1: nothing is synced; see channel.c */
     struct disk_request *syncing;   /* whose step the engine has, and all that it syncs for too */
     struct disk_request *sync_line; /* who came meanwhile */

@@ -30,16 +30,45 @@ struct disk_ring {
     struct io_uring uring;
     struct loop_source source;
     struct disk_channel *channel;
+    /* Discards that the host does not do by the ring, in order, while there are any. */
+    struct loop_poll poll;
+    struct disk_request *discards, **last_discard;
 };
 
+/* --- discards that wait --- */
+
 /*
- * Hosts before 6.12 have no discard that does not wait. There it is done here and now, and other
- * devices of the loop wait for it.
+ * Hosts before 6.12 have no discard that does not wait. There the loop waits, for one piece a turn:
+ * its other sources are served in between.
  */
-static long finish_discard(const struct disk *disk, const struct disk_step *step, int result)
+static bool must_wait(const struct disk_request *request, long result)
 {
-    return result == -EOPNOTSUPP || result == -EINVAL ? step_discard(disk, step) : result;
+    return request->step.kind == STEP_DISCARD && (result == -EOPNOTSUPP || result == -EINVAL);
 }
+
+static void discard_later(struct disk_ring *ring, struct disk_request *request)
+{
+    if (!ring->discards) {
+        ring->last_discard = &ring->discards;
+        loop_add_poll(ring->channel->options.loop, &ring->poll);
+    }
+    request->next = NULL;
+    *ring->last_discard = request;
+    ring->last_discard = &request->next;
+}
+
+/* There is one. */
+static struct disk_request *take_discard(struct disk_ring *ring)
+{
+    struct disk_request *request = ring->discards;
+
+    ring->discards = request->next;
+    if (!ring->discards)
+        loop_remove_poll(ring->channel->options.loop, &ring->poll);
+    return request;
+}
+
+/* --- completions --- */
 
 /* Takes all completions that are there; whether there were any. */
 static bool reap(struct disk_channel *channel)
@@ -53,9 +82,10 @@ static bool reap(struct disk_channel *channel)
         long result = completion->res;
 
         io_uring_cqe_seen(uring, completion);
-        if (request->step.kind == STEP_DISCARD)
-            result = finish_discard(channel->disk, &request->step, (int)result);
-        channel_stepped(channel, request, result);
+        if (must_wait(request, result))
+            discard_later(channel->ring, request);
+        else
+            channel_stepped(channel, request, result);
         any = true;
     }
     return any;
@@ -104,12 +134,27 @@ static void ready(struct loop_source *source, uint32_t events)
     }
 }
 
+/* A turn of the loop for the discards. */
+static bool discard_now(struct loop_poll *poll)
+{
+    struct disk_ring *ring = (struct disk_ring *)((char *)poll - offsetof(struct disk_ring, poll));
+    struct disk_channel *channel = ring->channel;
+    struct disk_request *request = take_discard(ring);
+
+    channel_stepped(channel, request, step_discard(channel->disk, &request->step));
+    hand_over_and_reap(channel);
+    channel_settled(channel);
+    return true;
+}
+
 static void wait(struct disk_channel *channel)
 {
     struct io_uring_cqe *completion;
 
     hand_over(channel);
-    if (channel->in_flight > 0)
+    if (channel->ring->discards)
+        channel_stepped(channel, take_discard(channel->ring), -ECANCELED);
+    else if (channel->in_flight > 0)
         io_uring_wait_cqe(&channel->ring->uring, &completion);
     if (reap(channel))
         channel_settled(channel);
@@ -219,6 +264,7 @@ static int open_engine(struct disk_channel *channel)
     }
     ring->channel = channel;
     ring->source = (struct loop_source){.fd = ring->uring.ring_fd, .ready = ready};
+    ring->poll.look = discard_now;
     rc = register_files(ring, channel);
     if (rc == 0)
         rc = loop_watch(channel->options.loop, &ring->source, EPOLLIN);

@@ -147,14 +147,30 @@ static int allocate(struct disk_step *step, int mode)
     return OPERATION_GOES_ON;
 }
 
-static int begin_discard(const struct disk *disk, struct disk_step *step)
+/* The next piece, of all up to `end`. */
+static int discard_up_to(const struct disk *disk, struct disk_step *step, uint64_t end)
 {
-    if (step->length == 0)
+    uint64_t left = end - step->offset;
+
+    step->length = left < DISCARD_SIZE ? left : DISCARD_SIZE;
+    if (left == 0)
         return 0;
     if (!disk->block_device)
         return allocate(step, MAKE_HOLE);
     step->kind = STEP_DISCARD;
     return OPERATION_GOES_ON;
+}
+
+static int advance_discard(const struct disk *disk, struct disk_request *request, long result)
+{
+    struct disk_step *step = &request->step;
+
+    if (unsupported(result))
+        return 0; /* a hint: where the host cannot forget the content, it stays */
+    if (result < 0)
+        return (int)result;
+    step->offset += step->length;
+    return discard_up_to(disk, step, request->offset + request->length);
 }
 
 static int begin_zeroes(struct disk_request *request)
@@ -166,14 +182,10 @@ static int begin_zeroes(struct disk_request *request)
     return allocate(step, request->unmap ? MAKE_HOLE : MAKE_ZEROS);
 }
 
-static int advance_space(const struct disk *disk, struct disk_request *request, long result)
+static int advance_zeroes(const struct disk *disk, struct disk_step *step, long result)
 {
-    struct disk_step *step = &request->step;
-
     if (!unsupported(result))
         return result == 0 ? end_write(step) : (int)result;
-    if (request->operation == DISK_DISCARD)
-        return 0; /* a hint: where the host cannot forget the content, it stays */
     return step->mode == MAKE_HOLE ? allocate(step, MAKE_ZEROS) : write_zeros(disk, step);
 }
 
@@ -199,7 +211,7 @@ int operation_begin(struct disk *disk, struct disk_request *request)
     case DISK_FLUSH:
         return begin_sync(disk, step);
     case DISK_DISCARD:
-        return begin_discard(disk, step);
+        return discard_up_to(disk, step, request->offset + request->length);
     case DISK_WRITE_ZEROES:
         return begin_zeroes(request);
     }
@@ -218,6 +230,8 @@ int operation_advance(struct disk *disk, struct disk_request *request, long resu
     case STEP_SYNC:
         return end_sync(disk, request, result);
     default:
-        return advance_space(disk, request, result);
+        return request->operation == DISK_DISCARD
+                   ? advance_discard(disk, request, result)
+                   : advance_zeroes(disk, &request->step, result);
     }
 }

@@ -21,6 +21,12 @@ enum disk_step_kind {
 /* Another step is ready in request->step; all other outcomes are the request's result. */
 #define OPERATION_GOES_ON 1
 
+/*
+ * Discards go to the host in pieces of this size: between two of them others have their turn, and
+ * a channel that is drained can stop.
+ */
+#define DISCARD_SIZE ((uint64_t)256 << 20)
+
 /* Bounced steps transfer no more at a time. */
 #define BOUNCE_SIZE ((size_t)64 << 10)
 

@@ -18,6 +18,10 @@
 /* One request may keep the host's disk busy for a moment, not for minutes. */
 #define BLK_SEGMENT_SIZE_MAX (UINT32_C(256) << 10)
 #define BLK_TRANSFER_SIZE_MAX ((uint64_t)BLK_SEGMENTS_MAX * BLK_SEGMENT_SIZE_MAX)
+
+/* No more is taken while the disk has so many bytes to move: a reset waits for them. */
+#define BLK_IN_FLIGHT_MAX ((uint64_t)64 << 20)
+
 #define BLK_DISCARD_RANGES_MAX 16u
 #define BLK_DISCARD_SECTORS_MAX (UINT32_C(4) << (30 - 9))
 #define BLK_ZEROES_RANGES_MAX 1u
@@ -42,6 +46,8 @@ struct blk_queue {
     struct disk_channel *channel;
     struct timer timer; /* the rate limit lets requests pass again; open if there is one */
     struct counter limited; /* times the queue had to wait for that */
+    uint64_t in_flight;     /* bytes that the disk has to move */
+    bool held_back;         /* the turn ended because these are too many */
     /*
      * One request for each descriptor and one to pop into, so that there always is one. The slot
      * used last is used next, and memory that no guest needs is never touched.

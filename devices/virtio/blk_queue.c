@@ -80,12 +80,19 @@ static void log_disk_error(struct virtio_blk *blk, const struct disk_request *di
                  strerrordesc_np(-result));
 }
 
+/* Discards move nothing, and a reset does not wait for them. */
+static uint64_t bytes_to_move(const struct disk_request *disk)
+{
+    return disk->operation == DISK_DISCARD ? 0 : disk->length;
+}
+
 static void submit_range(struct blk_request *request);
 
 static void disk_done(struct disk_request *disk, int result)
 {
     struct blk_request *request = disk->owner;
 
+    request->queue->in_flight -= bytes_to_move(disk);
     if (result) {
         log_disk_error(request->queue->blk, disk, result);
         answer(request, VIRTIO_BLK_S_IOERR);
@@ -118,6 +125,7 @@ static void submit(struct blk_request *request, enum disk_operation operation, u
     disk->durable = operation != DISK_READ && write_through(request->queue->blk);
     disk->owner = request;
     disk->done = disk_done;
+    request->queue->in_flight += bytes_to_move(disk);
     disk_channel_submit(request->queue->channel, disk);
 }
 
@@ -366,13 +374,19 @@ static bool take_request(struct blk_queue *queue, struct virtio_batch *batch)
     return true;
 }
 
+static bool has_room(const struct blk_queue *queue)
+{
+    return queue->in_flight < BLK_IN_FLIGHT_MAX;
+}
+
 void blk_queue_turn(struct blk_queue *queue)
 {
     struct virtio_batch batch;
 
     virtio_batch_begin(&batch, queue->ring);
-    while (take_request(queue, &batch))
+    while (has_room(queue) && take_request(queue, &batch))
         ;
+    queue->held_back = !has_room(queue);
     disk_channel_commit(queue->channel);
 }
 
@@ -383,6 +397,10 @@ static void settled(void *context)
     virtio_queue_push_all(queue->ring, queue->used, queue->used_count);
     queue->used_count = 0;
     virtio_queue_interrupt(queue->ring);
+    if (queue->held_back && has_room(queue)) {
+        queue->held_back = false;
+        virtio_queue_look_again(queue->ring);
+    }
 }
 
 static void may_go_on(void *context)

@@ -549,6 +549,11 @@ void virtio_queue_kick(struct virtio_queue *queue)
     eventfd_write(queue->kick.fd, 1);
 }
 
+void virtio_queue_look_again(struct virtio_queue *queue)
+{
+    queue->watched = true;
+}
+
 void virtio_queue_push(struct virtio_queue *queue, struct virtq_token token, uint32_t written)
 {
     virtq_push(&queue->ring, token, written);

@@ -260,6 +260,9 @@ void virtio_device_break(struct virtio_device *device, const char *reason);
 /* Queue. Whether chains may be taken and given back: not before it runs, nor when it is broken. */
 bool virtio_queue_usable(const struct virtio_queue *queue);
 
+/* Queue. A turn that the device has ended for itself can be gone on with: the loop looks again. */
+void virtio_queue_look_again(struct virtio_queue *queue);
+
 /* Queue. Gives a chain back; the driver hears of it by virtio_queue_interrupt(). */
 void virtio_queue_push(struct virtio_queue *queue, struct virtq_token token, uint32_t written);
 
