@@ -120,6 +120,31 @@ class Tap(Network):
             self.assertEqual(queue["dropped"], 0)
         self.assertEqual(queues[4]["chains"], 1)
 
+    def test_refused_features(self):
+        self.make_tap("multi_queue")
+        station = self.start_payload("net", "refuse", "--net", "tap=tap0,queues=2")
+        rounds, out = 0, b""
+        while b"refused=" not in out:
+            out += self.read_until(station.stdout, b"\n")
+            if out.count(b"ready\n") > rounds:
+                rounds += 1
+                self.check_round(rounds)
+        result = self.finish(station)
+        self.assertEqual((result.status, result.err), (guest.POWER_OFF, ""), result)
+        self.assertNotIn(b"FAILED", out)
+        refused = int((out + result.out.encode()).split(b"refused=")[1].split()[0], 16)
+        self.assertEqual(rounds, refused + 2)
+        self.assertGreater(refused, 15)
+
+    def check_round(self, number):
+        udp = self.socket()
+        for size in (10, 1472):
+            datagram = b"%d" % number * size
+            udp.send(datagram[:size])
+            self.assertEqual(udp.recv(4096), datagram[:size])
+        udp.connect((STATION, GOODBYE))
+        udp.send(b"")
+
     def test_exhaustion(self):
         """Many more frames than the guest has buffers for, and none of them is lost."""
         self.make_tap()

@@ -9,12 +9,6 @@ static union ring ring;
 static struct virtio disk;
 static uint64_t written[WORDS], back[WORDS];
 
-static uint32_t offered(void)
-{
-    virtio_write(&disk, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
-    return virtio_read(&disk, VIRTIO_MMIO_DEVICE_FEATURES);
-}
-
 /* Writes what depends on `round`, and reads it back. */
 static bool works(uint32_t features, uint64_t round)
 {
@@ -51,7 +45,7 @@ void guest_main(void)
 
     disk.packed = asked("packed");
     check("find", virtio_find(&disk, 0, &ring) && disk.id == VIRTIO_ID_BLOCK);
-    all = offered();
+    all = virtio_offered(&disk, 0);
     for (unsigned bit = 0; bit < 32; bit++) {
         if (!(all & 1u << bit))
             continue;

@@ -3,6 +3,8 @@
  * A station that answers ARP, and sends UDP datagrams back to where they came from. Words of the
  * command line: "pairs" uses two queue pairs, "starve" has few buffers and no hurry. It turns off
  * when a datagram comes to port 9, or when the link goes down.
+ *
+ * With "refuse" it accepts all features but one, then all, then none, each until port 9 is heard of.
  */
 #include "virtio.h"
 
@@ -37,6 +39,7 @@ struct frame {
             uint16_t checksum;
             uint8_t source[4], destination[4];
             uint16_t source_port, destination_port;
+            uint16_t datagram_size, datagram_checksum;
         } udp;
     };
 } __attribute__((packed));
@@ -91,6 +94,7 @@ static bool answer(struct frame *frame)
     said_goodbye = said_goodbye || frame->udp.destination_port == swapped(9);
     swap(frame->udp.source, frame->udp.destination, 4);
     swap(&frame->udp.source_port, &frame->udp.destination_port, 2);
+    frame->udp.datagram_checksum = 0; /* none: it may have come as a part of one */
     return true;
 }
 
@@ -161,17 +165,13 @@ static bool link_is_up(void)
     return *(volatile uint16_t *)(virtio_config(&device) + 6) & VIRTIO_NET_S_LINK_UP;
 }
 
-static unsigned start(void)
+/* With so many pairs and these features of the low word. */
+static bool start(unsigned count, uint32_t features)
 {
-    unsigned count = asked("pairs") ? 2 : 1;
-    uint32_t features = FEATURE(MAC) | FEATURE(STATUS);
-
-    if (count > 1)
-        features |= FEATURE(CTRL_VQ) | FEATURE(MQ);
-    if (!virtio_find(&device, 0, NULL) || device.id != VIRTIO_ID_NET ||
-        !virtio_negotiate(&device, features))
-        return 0;
+    if (!virtio_negotiate(&device, features))
+        return false;
     for (unsigned i = 0; i < count; i++) {
+        pairs[i].received = pairs[i].sent = 0;
         set_up(&pairs[i].receive, 2 * i, &pairs[i].receive_ring);
         set_up(&pairs[i].send, 2 * i + 1, &pairs[i].send_ring);
     }
@@ -183,18 +183,14 @@ static unsigned start(void)
     for (unsigned i = 0; i < count; i++)
         for (uint16_t buffer = 0; buffer < (starving ? FEW_BUFFERS : BUFFERS); buffer++)
             offer(&pairs[i], buffer);
-    return count;
+    return true;
 }
 
-void guest_main(void)
+static void serve_all(unsigned count)
 {
-    unsigned count, polls = 0;
+    unsigned polls = 0;
 
-    starving = asked("starve");
-    count = start();
-    check("device", count > 0);
-    if (count == 0)
-        return;
+    said_goodbye = false;
     print("ready\n");
     while (!said_goodbye && (++polls % LOOK_AT_LINK != 0 || link_is_up()))
         for (unsigned i = 0; i < count; i++)
@@ -202,4 +198,55 @@ void guest_main(void)
     print(said_goodbye ? "goodbye\n" : "link down\n");
     for (unsigned i = 0; i < count; i++)
         print_value("received", pairs[i].received);
+}
+
+/* Bits of both words, but for those of the ring's format. */
+static void try(uint64_t features)
+{
+    bool started;
+
+    device.more = (uint32_t)(features >> 32);
+    started = start(1, (uint32_t)features);
+    print_value("features", features);
+    check("start", started);
+    if (started)
+        serve_all(1);
+}
+
+static void refuse(void)
+{
+    uint64_t all = (uint64_t)virtio_offered(&device, 1) << 32 | virtio_offered(&device, 0);
+    uint32_t refused = 0;
+
+    all &= ~(UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_F_RING_PACKED);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        if (!(all >> bit & 1))
+            continue;
+        try(all & ~(UINT64_C(1) << bit));
+        refused++;
+    }
+    try(all);
+    try(0);
+    print_value("offered", all);
+    print_value("refused", refused);
+}
+
+void guest_main(void)
+{
+    unsigned count = asked("pairs") ? 2 : 1;
+    uint32_t features = FEATURE(MAC) | FEATURE(STATUS);
+    bool found = virtio_find(&device, 0, NULL) && device.id == VIRTIO_ID_NET;
+
+    check("device", found);
+    if (!found)
+        return;
+    starving = asked("starve");
+    if (asked("refuse")) {
+        refuse();
+        return;
+    }
+    if (count > 1)
+        features |= FEATURE(CTRL_VQ) | FEATURE(MQ);
+    if (start(count, features))
+        serve_all(count);
 }

@@ -60,6 +60,12 @@ bool virtio_reset(const struct virtio *virtio)
     return virtio_status(virtio) == 0;
 }
 
+uint32_t virtio_offered(const struct virtio *virtio, uint32_t word)
+{
+    virtio_write(virtio, VIRTIO_MMIO_DEVICE_FEATURES_SEL, word);
+    return virtio_read(virtio, VIRTIO_MMIO_DEVICE_FEATURES);
+}
+
 bool virtio_negotiate(const struct virtio *virtio, uint32_t features)
 {
     if (!virtio_reset(virtio))
@@ -71,7 +77,7 @@ bool virtio_negotiate(const struct virtio *virtio, uint32_t features)
     virtio_write(virtio, VIRTIO_MMIO_DRIVER_FEATURES, features);
     virtio_write(virtio, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
     virtio_write(virtio, VIRTIO_MMIO_DRIVER_FEATURES,
-                 1u << (VIRTIO_F_VERSION_1 - 32) |
+                 1u << (VIRTIO_F_VERSION_1 - 32) | virtio->more |
                      (virtio->packed ? 1u << (VIRTIO_F_RING_PACKED - 32) : 0));
     virtio_write(virtio, VIRTIO_MMIO_STATUS, FEATURES_OK);
     return virtio_status(virtio) == FEATURES_OK;

@@ -61,6 +61,7 @@ struct virtio {
     uint32_t id;        /* VIRTIO_ID_..., 0: nothing there */
     uint32_t queue;     /* 0, unless the payload wants another one */
     bool packed;        /* what virtio_negotiate() asks for */
+    uint32_t more;      /* and which features of the high word */
     union ring *ring;   /* volatile in use: the device writes to it */
 };
 
@@ -85,6 +86,9 @@ uint32_t virtio_status(const struct virtio *virtio);
 
 /* Writes 0 to the status and sees it come back as 0. */
 bool virtio_reset(const struct virtio *virtio);
+
+/* Feature bits of the low word (0) or the high one (1). */
+uint32_t virtio_offered(const struct virtio *virtio, uint32_t word);
 
 /* From reset to FEATURES_OK, with VERSION_1 and these feature bits of the low word. */
 bool virtio_negotiate(const struct virtio *virtio, uint32_t features);
