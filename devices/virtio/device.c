@@ -222,7 +222,10 @@ static int call_event(const struct virtio_queue *queue)
     return event < 0 ? queue->call.fd : event;
 }
 
-/* Lends the queue, if the device wants that. Kicks that came before are in the eventfd. */
+/*
+ * Lends the queue, if the device wants that. Who has it may have heard the kicks that came before
+ * when he was not ready yet, so he is kicked when he is.
+ */
 static bool lend(struct virtio_queue *queue)
 {
     struct virtio_loan loan = {&queue->ring, queue->kick.fd, -1, queue->fault.fd};
@@ -232,7 +235,9 @@ static bool lend(struct virtio_queue *queue)
     loan.call = call_event(queue);
     loop_watch(queue->loop, &queue->kick, 0);
     queue->lent = queue->device->ops->lend_queue(queue->device, queue->index, &loan);
-    if (!queue->lent)
+    if (queue->lent)
+        virtio_queue_kick(queue);
+    else
         loop_watch(queue->loop, &queue->kick, EPOLLIN | EPOLLET);
     return queue->lent;
 }
