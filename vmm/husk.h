@@ -140,8 +140,8 @@ enum husk_net_kind {
 
 struct husk_net {
     enum husk_net_kind kind;
-    /* The interface, or the socket's path. User mode: the program, which is looked for beside the
-     * running one and in ../libexec/husk of that if this is NULL. */
+    /* The interface, or the socket's path. User mode: the program; if this is NULL, it is looked
+     * for beside the running one, in ../libexec/husk of that, and in libhusk's libexec/husk. */
     const char *name;
     int fd;           /* duplicated by husk_vm_create(); a tap's is made non-blocking */
     const char *mac;  /* "02:00:00:00:00:01"; NULL: made from this host and the network's name */

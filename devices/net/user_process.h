@@ -27,7 +27,8 @@
 struct net_user;
 
 struct net_user_options {
-    const char *program; /* NULL: beside the running program, or in ../libexec/husk */
+    /* NULL: beside the running program, in ../libexec/husk of that, or of where libhusk is */
+    const char *program;
     const struct net_forward *forwards;
     unsigned forward_count; /* at most NET_FORWARDS_MAX, no two of which overlap */
     bool restricted;        /* the guest reaches nothing; only forwards lead in */
