@@ -8,10 +8,9 @@
  *
  *     arch_memory_map      which ranges of guest-physical addresses are RAM
  *     arch_host_open       what the host's KVM offers; slow parts run while the VM is created
- *     arch_vm_prepare      before the first memslot
+ *     arch_vm_open         the virtual machine, before its first memslot
  *     arch_memory_deferred while part of memory is missing
- *     arch_irqchip_create  after the first memslot, before the first vCPU
- *     arch_vcpu_prepare    identity and features of one vCPU
+ *     arch_vcpus_create    after the first memslot: vCPUs and interrupt controllers
  *     arch_vcpu_enter      the boot vCPU's registers and tables, as the boot protocol wants
  *     arch_vcpu_describe   registers in words, when a guest cannot go on
  */
@@ -23,6 +22,7 @@
 #include "core/kvm.h"
 #include "core/memory.h"
 #include "core/vcpu.h"
+#include "core/wires.h"
 
 #include <stddef.h>
 
@@ -48,25 +48,34 @@ struct arch_capability {
 /* All of them, the indispensable ones first; arch_host_open() checks those. */
 const struct arch_capability *arch_capabilities(unsigned *count);
 
+/* The names of what can be kept from the guest's processors; their places are bits below. */
+const char *const *arch_features(unsigned *count);
+
+/* What of the processor and of its interrupt controllers depends on the machine. */
+struct arch_options {
+    unsigned cpus;     /* how many vCPUs there will be */
+    uint32_t withheld; /* of arch_features() */
+    bool messages;     /* devices will send interrupts as messages (MSI) */
+};
+
 /*
  * Checks that the host offers what Husk cannot do without (a missing capability is named: -ENOTSUP)
  * and starts to fetch what every vCPU needs to know of the processor, on a thread of its own.
  * `kvm` must outlive the result. The result is owned by the caller; arch_host_close().
  */
-int arch_host_open(const struct kvm *kvm, struct arch_host **host, struct err *err);
+int arch_host_open(const struct kvm *kvm, const struct arch_options *options,
+                   struct arch_host **host, struct err *err);
 void arch_host_close(struct arch_host *host);
 
-int arch_vm_prepare(const struct vm *vm, struct err *err);
+/* As vm_open(), with what must be said before the first memslot. */
+int arch_vm_open(struct arch_host *host, struct vm *vm, struct err *err);
 
 /*
  * While memory is deferred, an instruction that KVM cannot emulate has to come out of KVM_RUN
  * before the guest notices, because it may have touched memory that has no memslot yet. Negative
- * where KVM cannot do that (x86 before Linux 5.18): then no memory may be deferred.
+ * where KVM cannot do that (x86 before Linux 5.18, and arm64): then no memory may be deferred.
  */
 int arch_memory_deferred(const struct vm *vm, bool deferred);
-
-/* Creates the in-kernel interrupt controllers. */
-int arch_irqchip_create(const struct vm *vm, struct err *err);
 
 /*
  * The routes of the controllers' pins as KVM makes them by itself, for who has to say them again
@@ -75,12 +84,17 @@ int arch_irqchip_create(const struct vm *vm, struct err *err);
  */
 unsigned arch_irqchip_routes(struct kvm_irq_routing_entry *routes, uint32_t *gsi_count);
 
+/* Fills in all but the gsi of a route that makes a message of each edge. */
+void arch_message_route(const struct arch_host *host, const struct msi_message *message,
+                        struct kvm_irq_routing_entry *route);
+
 /*
- * Gives a vCPU its features and its place in a topology of one socket with `vcpu_count` cores of
- * one thread each. Waits for arch_host_open()'s thread.
+ * Creates the in-kernel interrupt controllers and all of the options' vCPUs, in the order in which
+ * KVM wants them, and gives each vCPU its features and its place in a topology of one socket with a
+ * core of one thread for each. Waits for arch_host_open()'s thread. On error no vCPU stays open.
  */
-int arch_vcpu_prepare(struct arch_host *host, const struct vcpu *vcpu, unsigned vcpu_count,
-                      struct err *err);
+int arch_vcpus_create(struct arch_host *host, const struct vm *vm, const struct vcpu_world *world,
+                      struct vcpu *vcpus, struct err *err);
 
 /* The hardware id by which tables and interrupts know vCPU `index` (APIC id, MPIDR). */
 uint32_t arch_vcpu_hardware_id(unsigned index);

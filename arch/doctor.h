@@ -3,15 +3,15 @@
  * Bare-metal probes for `husk doctor`: an architecture's second, smaller contract.
  *
  * A probe is a few instructions that run with nothing around them, in a virtual machine of their
- * own, so that one which KVM cannot run stops no other. The machine has RAM from address 0, the
- * interrupt controllers, and one device, whose four registers of 32 bits each are at
- * ARCH_DOCTOR_MMIO and, where the architecture has port I/O, at ARCH_DOCTOR_PORT as well:
+ * own, so that one which KVM cannot run stops no other. The machine has RAM, the interrupt
+ * controllers, and one device, whose registers of 32 bits each are in memory and, where the
+ * architecture has port I/O, at ports as well:
  *
  *     +0   RESULT    write: the probe has ended; one of DOCTOR_*
  *     +4   ECHO      write a value, then read its complement
- *     +8   RAISE     write: the device raises its interrupt, ARCH_DOCTOR_GSI
+ *     +8   RAISE     write: the device raises its interrupt
  *
- * A write of 0 at ARCH_DOCTOR_DOORBELL signals an ioeventfd, which the host looks at.
+ * A write of 0 at its doorbell signals an ioeventfd, which the host looks at.
  *
  * Shared with assembly, which sees the constants only.
  */
@@ -25,16 +25,8 @@
 
 #define DOCTOR_PASSED 1
 #define DOCTOR_FAILED 2        /* it ran, and did something else than it should */
-#define DOCTOR_ABSENT 3        /* CPUID does not offer it, so nobody will use it */
+#define DOCTOR_ABSENT 3        /* the processor does not offer it, so nobody will use it */
 #define DOCTOR_EXCEPTION 0x100 /* plus the vector: it faulted */
-
-#ifdef __x86_64__
-#define ARCH_DOCTOR_PORT 0x5e0
-#define ARCH_DOCTOR_MMIO 0xd0000000
-#define ARCH_DOCTOR_DOORBELL 0xd0001000
-#define ARCH_DOCTOR_GSI 5
-#define ARCH_DOCTOR_MEMORY 0x400000
-#endif
 
 #ifndef __ASSEMBLER__
 
@@ -43,6 +35,7 @@
 #include "core/memory.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum arch_probe_stage {
     ARCH_PROBE_MACHINE, /* what every guest needs: Husk cannot work without */
@@ -55,6 +48,17 @@ struct arch_probe {
     enum arch_probe_stage stage;
     bool rings;       /* passed only if the doorbell's ioeventfd was signalled too */
 };
+
+/* The probes' machine, as the payload expects it. */
+struct arch_probe_machine {
+    uint64_t memory; /* bytes of RAM */
+    uint64_t registers;
+    uint64_t doorbell;
+    uint16_t port; /* of the registers; 0: no port I/O */
+    uint32_t gsi;  /* an edge */
+};
+
+extern const struct arch_probe_machine arch_probe_machine;
 
 /* All probes, those of ARCH_PROBE_MACHINE first. */
 const struct arch_probe *arch_probes(unsigned *count);

@@ -27,10 +27,10 @@
 #define GROUP_KERNEL "unmodified 64-bit kernels"
 
 #define ADVICE_MACHINE                                                                            \
-    "this KVM is broken or partial; update the host's kernel, or use a host with VT-x, AMD-V or " \
+    "this KVM is broken or partial; update the host's kernel, or use a host with hardware or "    \
     "nested virtualisation"
 #define ADVICE_KERNEL                                                                             \
-    "use a host whose KVM runs on VT-x, AMD-V or nested virtualisation, or Husk's emulated one: " \
+    "use a host whose KVM runs on hardware or nested virtualisation, or Husk's emulated one: "    \
     "tools/lab/run"
 
 struct doctor {
@@ -195,7 +195,7 @@ static bool check_probe(const struct doctor *doctor, const struct arch_probe *pr
 {
     struct err err;
 
-    switch (doctor_run_probe(&doctor->kvm, doctor->host, probe, &err)) {
+    switch (doctor_run_probe(doctor->host, probe, &err)) {
     case 0:
         say(doctor, group, probe->name, HUSK_CHECK_YES, "", "");
         return true;
@@ -223,9 +223,10 @@ static bool check_stage(const struct doctor *doctor, enum arch_probe_stage stage
 
 static enum husk_verdict check_guests(struct doctor *doctor)
 {
+    const struct arch_options options = {.cpus = 1};
     struct err err;
 
-    if (arch_host_open(&doctor->kvm, &doctor->host, &err)) {
+    if (arch_host_open(&doctor->kvm, &options, &doctor->host, &err)) {
         say_failed(doctor, GROUP_MACHINE, "the processor", &err);
         return HUSK_VERDICT_NO_KVM;
     }

@@ -9,13 +9,11 @@
 #include "arch/arch.h"
 #include "arch/doctor.h"
 #include "core/err.h"
-#include "core/kvm.h"
 
 /*
- * Runs `probe`. 0: it passed. Otherwise *err tells what happened: -ENOTSUP when the guest's
+ * Runs `probe` on a host opened for one vCPU. 0: it passed. Otherwise *err tells what happened: -ENOTSUP when the guest's
  * processor does not offer what is probed, -ETIMEDOUT, -EIO for all that should not happen.
  */
-int doctor_run_probe(const struct kvm *kvm, struct arch_host *host,
-                     const struct arch_probe *probe, struct err *err);
+int doctor_run_probe(struct arch_host *host, const struct arch_probe *probe, struct err *err);
 
 #endif

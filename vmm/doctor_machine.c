@@ -88,25 +88,23 @@ static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_
 
 static int open_device(struct probe_machine *machine, struct err *err)
 {
-    int rc = irq_open(&machine->irq, ARCH_DOCTOR_GSI, err);
+    int rc = irq_open(&machine->irq, arch_probe_machine.gsi, err);
 
     machine->over_fd = eventfd(0, EFD_CLOEXEC);
     machine->doorbell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (rc == 0 && (machine->over_fd < 0 || machine->doorbell_fd < 0))
         rc = err_sys(err, -errno, "cannot make an eventfd");
-#ifdef ARCH_DOCTOR_PORT
-    if (rc == 0)
-        rc = bus_add(&machine->pio, ARCH_DOCTOR_PORT, DOCTOR_REGISTERS_SIZE, &device_ops, machine,
-                     err);
-#endif
-    return rc ?: bus_add(&machine->mmio, ARCH_DOCTOR_MMIO, DOCTOR_REGISTERS_SIZE, &device_ops,
-                         machine, err);
+    if (rc == 0 && arch_probe_machine.port)
+        rc = bus_add(&machine->pio, arch_probe_machine.port, DOCTOR_REGISTERS_SIZE, &device_ops,
+                     machine, err);
+    return rc ?: bus_add(&machine->mmio, arch_probe_machine.registers, DOCTOR_REGISTERS_SIZE,
+                         &device_ops, machine, err);
 }
 
 static int open_memory(struct probe_machine *machine, struct err *err)
 {
     struct memory_range ranges[MEMORY_REGIONS_MAX];
-    unsigned count = arch_memory_map(ARCH_DOCTOR_MEMORY, ranges);
+    unsigned count = arch_memory_map(arch_probe_machine.memory, ranges);
     int rc = memory_create(&machine->memory, ranges, count, err);
 
     for (unsigned i = 0; i < machine->memory.count && rc == 0; i++) {
@@ -117,32 +115,28 @@ static int open_memory(struct probe_machine *machine, struct err *err)
     return rc;
 }
 
-static int open_vm(struct probe_machine *machine, const struct kvm *kvm, struct err *err)
+static int open_vm(struct probe_machine *machine, struct arch_host *host, struct err *err)
 {
-    int rc = vm_open(&machine->vm, kvm, err);
+    int rc = arch_vm_open(host, &machine->vm, err);
 
-    if (rc == 0)
-        rc = arch_vm_prepare(&machine->vm, err);
     if (rc == 0)
         rc = open_memory(machine, err);
-    if (rc == 0)
-        rc = arch_irqchip_create(&machine->vm, err);
-    if (rc == 0)
-        rc = vm_connect_irq(&machine->vm, &machine->irq, err);
-    return rc ?: vm_add_ioeventfd(&machine->vm, ARCH_DOCTOR_DOORBELL, 0, machine->doorbell_fd,
-                                  err);
+    return rc ?: arch_vcpus_create(host, &machine->vm, &machine->world, &machine->vcpu, err);
 }
 
-static int open_vcpu(struct probe_machine *machine, struct arch_host *host,
-                     const struct arch_probe *probe, struct err *err)
+static int connect_device(struct probe_machine *machine, struct err *err)
+{
+    int rc = vm_connect_irq(&machine->vm, &machine->irq, err);
+
+    return rc ?: vm_add_ioeventfd(&machine->vm, arch_probe_machine.doorbell, 0,
+                                  machine->doorbell_fd, err);
+}
+
+static int load(struct probe_machine *machine, const struct arch_probe *probe, struct err *err)
 {
     struct boot_entry entry;
     int rc = arch_probe_load(probe, &machine->memory, &entry, err);
 
-    if (rc == 0)
-        rc = vcpu_open(&machine->vcpu, &machine->vm, 0, &machine->world, err);
-    if (rc == 0)
-        rc = arch_vcpu_prepare(host, &machine->vcpu, 1, err);
     return rc ?: arch_vcpu_enter(&machine->vcpu, &machine->memory, &entry, err);
 }
 
@@ -218,8 +212,7 @@ static int explain_result(const struct probe_machine *machine, const struct arch
     }
 }
 
-int doctor_run_probe(const struct kvm *kvm, struct arch_host *host,
-                     const struct arch_probe *probe, struct err *err)
+int doctor_run_probe(struct arch_host *host, const struct arch_probe *probe, struct err *err)
 {
     struct probe_machine machine = {
         .vm = {.fd = -1},
@@ -242,9 +235,11 @@ int doctor_run_probe(const struct kvm *kvm, struct arch_host *host,
     };
     rc = open_device(&machine, err);
     if (rc == 0)
-        rc = open_vm(&machine, kvm, err);
+        rc = open_vm(&machine, host, err);
     if (rc == 0)
-        rc = open_vcpu(&machine, host, probe, err);
+        rc = connect_device(&machine, err);
+    if (rc == 0)
+        rc = load(&machine, probe, err);
     if (rc == 0)
         rc = run(&machine, err);
     if (rc == 0)

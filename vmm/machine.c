@@ -39,16 +39,25 @@ static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_
 
 static int open_host(struct machine *machine, struct err *err)
 {
+    const struct arch_options options = {
+        .cpus = machine->config.cpus,
+        .messages = machine->config.bus == HUSK_BUS_PCI,
+    };
     int rc = kvm_open(&machine->kvm, KVM_DEVICE, err);
+    unsigned most;
 
-    return rc ?: arch_host_open(&machine->kvm, &machine->host, err);
+    if (rc)
+        return rc;
+    most = (unsigned)kvm_capability(&machine->kvm, KVM_CAP_MAX_VCPUS);
+    if (options.cpus > most)
+        return err_set(err, -ERANGE, "%u vCPUs are more than the %u that this host's KVM gives a "
+                       "machine; lower --cpus", options.cpus, most);
+    return arch_host_open(&machine->kvm, &options, &machine->host, err);
 }
 
 static int open_vm(struct machine *machine, struct err *err)
 {
-    int rc = vm_open(&machine->vm, &machine->kvm, err);
-
-    return rc ?: arch_vm_prepare(&machine->vm, err);
+    return arch_vm_open(machine->host, &machine->vm, err);
 }
 
 static int create_memory(struct machine *machine, struct err *err)
@@ -118,20 +127,15 @@ static int add_early_memory(struct machine *machine, struct err *err)
     if (early < EARLY_MEMORY)
         early = EARLY_MEMORY;
     early = (early + MEMSLOT_ALIGNMENT - 1) & ~(MEMSLOT_ALIGNMENT - 1);
-    if (early > first->size)
-        early = first->size;
-    machine->memory_early = early;
     machine->world.memory_deferred = early < memory_size(&machine->memory) &&
                                      arch_memory_deferred(&machine->vm, true) == 0;
+    if (early > first->size || !machine->world.memory_deferred)
+        early = first->size;
+    machine->memory_early = early;
     rc = vm_add_memslot(&machine->vm, first->base, early, first->host, err);
     if (rc == 0 && !machine->world.memory_deferred)
         rc = add_rest_of_memory(machine, err);
     return rc;
-}
-
-static int create_irqchip(struct machine *machine, struct err *err)
-{
-    return arch_irqchip_create(&machine->vm, err);
 }
 
 static int connect_board(struct machine *machine, struct err *err)
@@ -141,19 +145,12 @@ static int connect_board(struct machine *machine, struct err *err)
 
 static int create_vcpus(struct machine *machine, struct err *err)
 {
-    unsigned count = machine->config.cpus;
-    int rc = 0;
+    int rc = arch_vcpus_create(machine->host, &machine->vm, &machine->world, machine->vcpus, err);
 
-    while (machine->vcpu_count < count && rc == 0) {
-        struct vcpu *vcpu = &machine->vcpus[machine->vcpu_count];
-
-        rc = vcpu_open(vcpu, &machine->vm, machine->vcpu_count, &machine->world, err);
-        if (rc == 0)
-            machine->vcpu_count++;
-    }
-    for (unsigned i = 0; i < count && rc == 0; i++)
-        rc = arch_vcpu_prepare(machine->host, &machine->vcpus[i], count, err);
-    return rc ?: arch_vcpu_enter(&machine->vcpus[0], &machine->memory, &machine->entry, err);
+    if (rc)
+        return rc;
+    machine->vcpu_count = machine->config.cpus;
+    return arch_vcpu_enter(&machine->vcpus[0], &machine->memory, &machine->entry, err);
 }
 
 /* Every step, in the order of memory_early's rule above, and whose fault its failure is. */
@@ -168,9 +165,8 @@ static const struct {
     {create_devices, ERR_BLAME_INPUT},
     {board_load, ERR_BLAME_INPUT},
     {add_early_memory, ERR_BLAME_HOST},
-    {create_irqchip, ERR_BLAME_HOST},
-    {connect_board, ERR_BLAME_HOST},
     {create_vcpus, ERR_BLAME_HOST},
+    {connect_board, ERR_BLAME_HOST},
     {virtio_bus_await, ERR_BLAME_INPUT},
 };
 

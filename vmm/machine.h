@@ -59,9 +59,9 @@ struct machine {
     struct arch_host *host;
     struct vm vm;
     struct guest_memory memory;
-    uint64_t memory_used;  /* bytes from address 0 that hold what the guest reads first */
+    uint64_t memory_used;  /* bytes from the start of RAM that hold what the guest reads first */
     struct loop_source first_exit; /* eventfd: the guest runs; virtio can be wired */
-    uint64_t memory_early; /* bytes from address 0 that have a memslot before the guest starts */
+    uint64_t memory_early; /* bytes from the start of RAM that have a memslot before the guest starts */
     struct boot_entry entry;
     struct bus pio;
     struct bus mmio;

@@ -49,7 +49,7 @@ static int prepare_pci(struct machine *machine, struct err *err)
 {
     const struct wiring_sink sink = {wiring_failed, machine};
 
-    return wiring_open(&machine->wiring, &machine->vm, &sink, err);
+    return wiring_open(&machine->wiring, &machine->vm, machine->host, &sink, err);
 }
 
 static int open_pci(struct machine *machine, struct machine_virtio *virtio, struct err *err)

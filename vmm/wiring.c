@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/wiring.h"
 
-#include "arch/arch.h"
-
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-int wiring_open(struct wiring *wiring, const struct vm *vm, const struct wiring_sink *sink,
-                struct err *err)
+int wiring_open(struct wiring *wiring, const struct vm *vm, const struct arch_host *host,
+                const struct wiring_sink *sink, struct err *err)
 {
     struct kvm_irq_routing *routing;
 
@@ -17,7 +16,7 @@ int wiring_open(struct wiring *wiring, const struct vm *vm, const struct wiring_
     routing = calloc(1, sizeof *routing + ARCH_IRQCHIP_ROUTES_MAX * sizeof routing->entries[0]);
     if (!routing)
         return err_set(err, -ENOMEM, "out of memory");
-    *wiring = (struct wiring){.vm = vm, .sink = *sink, .routing = routing};
+    *wiring = (struct wiring){.vm = vm, .host = host, .sink = *sink, .routing = routing};
     wiring->pins = arch_irqchip_routes(routing->entries, &wiring->first_gsi);
     routing->nr = wiring->pins;
     pthread_mutex_init(&wiring->lock, NULL);
@@ -59,15 +58,16 @@ int wiring_claim_gsis(struct wiring *wiring, unsigned count, uint32_t *first, st
 static int route(struct wiring *wiring, uint32_t gsi, const struct msi_message *message,
                  struct err *err)
 {
-    struct kvm_irq_routing_msi *msi =
-        &wiring->routing->entries[wiring->pins + gsi - wiring->first_gsi].u.msi;
-    uint32_t low = (uint32_t)message->address, high = (uint32_t)(message->address >> 32);
+    struct kvm_irq_routing_entry *present =
+        &wiring->routing->entries[wiring->pins + gsi - wiring->first_gsi];
+    struct kvm_irq_routing_entry wanted;
 
-    if (msi->address_lo == low && msi->address_hi == high && msi->data == message->data)
+    memset(&wanted, 0, sizeof wanted);
+    wanted.gsi = gsi;
+    arch_message_route(wiring->host, message, &wanted);
+    if (memcmp(present, &wanted, sizeof wanted) == 0)
         return 0;
-    msi->address_lo = low;
-    msi->address_hi = high;
-    msi->data = message->data;
+    *present = wanted;
     return vm_route_irqs(wiring->vm, wiring->routing, err);
 }
 

@@ -10,6 +10,7 @@
 #ifndef HUSK_VMM_WIRING_H
 #define HUSK_VMM_WIRING_H
 
+#include "arch/arch.h"
 #include "core/err.h"
 #include "core/kvm.h"
 #include "core/wires.h"
@@ -25,6 +26,7 @@ struct wiring_sink {
 
 struct wiring {
     const struct vm *vm;
+    const struct arch_host *host;
     struct wiring_sink sink;
     pthread_mutex_t lock; /* guards the routing; a leaf */
     struct kvm_irq_routing *routing; /* the controllers' pins, then a message for each gsi */
@@ -33,8 +35,8 @@ struct wiring {
 };
 
 /* For a vm whose irqchip may come later. -ENOTSUP when the host's KVM has no routing. */
-int wiring_open(struct wiring *wiring, const struct vm *vm, const struct wiring_sink *sink,
-                struct err *err);
+int wiring_open(struct wiring *wiring, const struct vm *vm, const struct arch_host *host,
+                const struct wiring_sink *sink, struct err *err);
 /* No vCPU runs any more. Harmless on a zeroed or closed one. */
 void wiring_close(struct wiring *wiring);
 

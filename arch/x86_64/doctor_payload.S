@@ -176,7 +176,7 @@ failed:
 absent:
     mov $DOCTOR_ABSENT, %eax
 report:
-    mov $(ARCH_DOCTOR_PORT + DOCTOR_RESULT), %edx
+    mov $(PAYLOAD_DEVICE_PORT + DOCTOR_RESULT), %edx
     out %eax, %dx
     cli
 1:  hlt
@@ -194,7 +194,7 @@ probe long_mode
 
 probe pio
     mov $0x12345678, %eax
-    mov $(ARCH_DOCTOR_PORT + DOCTOR_ECHO), %edx
+    mov $(PAYLOAD_DEVICE_PORT + DOCTOR_ECHO), %edx
     out %eax, %dx
     in %dx, %eax
     cmp $~0x12345678, %eax
@@ -202,7 +202,7 @@ probe pio
     jmp passed
 
 probe mmio
-    mov $(ARCH_DOCTOR_MMIO + DOCTOR_ECHO), %ebx
+    mov $(PAYLOAD_DEVICE + DOCTOR_ECHO), %ebx
     movl $0x12345678, (%rbx)
     mov (%rbx), %eax
     cmp $~0x12345678, %eax
@@ -210,20 +210,20 @@ probe mmio
     jmp passed
 
 probe ioeventfd
-    mov $ARCH_DOCTOR_DOORBELL, %ebx
+    mov $PAYLOAD_DOORBELL, %ebx
     movl $0, (%rbx)
     jmp passed
 
 probe irqfd
     call enable_apic
     mov $PAYLOAD_IOAPIC, %ebx
-    movl $(0x10 + 2 * ARCH_DOCTOR_GSI + 1), (%rbx)
+    movl $(0x10 + 2 * PAYLOAD_DEVICE_GSI + 1), (%rbx)
     movl $0, 0x10(%rbx)
-    movl $(0x10 + 2 * ARCH_DOCTOR_GSI), (%rbx)
+    movl $(0x10 + 2 * PAYLOAD_DEVICE_GSI), (%rbx)
     movl $VECTOR_INTERRUPT, 0x10(%rbx)
     expect VECTOR_INTERRUPT, passed
     sti
-    mov $(ARCH_DOCTOR_PORT + DOCTOR_RAISE), %edx
+    mov $(PAYLOAD_DEVICE_PORT + DOCTOR_RAISE), %edx
     out %eax, %dx
 1:  jmp 1b
 

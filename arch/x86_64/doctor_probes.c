@@ -11,6 +11,14 @@ _Static_assert(PAYLOAD_IOAPIC == LAYOUT_IOAPIC, "as in layout.h");
 _Static_assert(PAYLOAD_PAGE_TABLES == LAYOUT_PAGE_TABLES, "as in layout.h");
 _Static_assert(PAYLOAD_BASE >= LAYOUT_KERNEL_MIN, "where kernels are");
 
+const struct arch_probe_machine arch_probe_machine = {
+    .memory = PAYLOAD_MEMORY,
+    .registers = PAYLOAD_DEVICE,
+    .doorbell = PAYLOAD_DOORBELL,
+    .port = PAYLOAD_DEVICE_PORT,
+    .gsi = PAYLOAD_DEVICE_GSI,
+};
+
 extern const char doctor_payload_start[], doctor_payload_end[];
 
 /* stage, symbol, whether it rings the doorbell, name */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/x86_64/host.h"
-#include "arch/arch.h"
 #include "arch/x86_64/layout.h"
 #include "core/thread.h"
 
@@ -61,7 +60,15 @@ static void start_fetch(struct arch_host *host)
         fetch(host);
 }
 
-int arch_host_open(const struct kvm *kvm, struct arch_host **out, struct err *err)
+/* KVM's CPUID is passed on whole, but for the PMU, which no guest gets. */
+const char *const *arch_features(unsigned *count)
+{
+    *count = 0;
+    return NULL;
+}
+
+int arch_host_open(const struct kvm *kvm, const struct arch_options *options,
+                   struct arch_host **out, struct err *err)
 {
     struct arch_host *host;
     int rc = check_capabilities(kvm, err);
@@ -72,6 +79,7 @@ int arch_host_open(const struct kvm *kvm, struct arch_host **out, struct err *er
     if (!host)
         return err_set(err, -ENOMEM, "out of memory");
     host->kvm = kvm;
+    host->options = *options;
     start_fetch(host);
     *out = host;
     return 0;
@@ -96,11 +104,13 @@ void arch_host_close(struct arch_host *host)
     free(host);
 }
 
-int arch_vm_prepare(const struct vm *vm, struct err *err)
+int arch_vm_open(struct arch_host *host, struct vm *vm, struct err *err)
 {
     uint64_t identity_map = LAYOUT_IDENTITY_MAP_PAGE;
-    int rc;
+    int rc = vm_open(vm, host->kvm, 0, err);
 
+    if (rc)
+        return rc;
     rc = kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
     if (rc < 0)
         return err_sys(err, rc, "KVM refuses its identity-map page");
@@ -122,13 +132,6 @@ int arch_memory_deferred(const struct vm *vm, bool deferred)
     };
 
     return kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
-}
-
-int arch_irqchip_create(const struct vm *vm, struct err *err)
-{
-    int rc = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
-
-    return rc < 0 ? err_sys(err, rc, "KVM cannot create its interrupt controllers") : 0;
 }
 
 static struct kvm_irq_routing_entry pin(uint32_t gsi, uint32_t irqchip, uint32_t number)
@@ -153,4 +156,14 @@ unsigned arch_irqchip_routes(struct kvm_irq_routing_entry *routes, uint32_t *gsi
     }
     *gsi_count = LAYOUT_GSI_COUNT;
     return count;
+}
+
+void arch_message_route(const struct arch_host *host, const struct msi_message *message,
+                        struct kvm_irq_routing_entry *route)
+{
+    (void)host;
+    route->type = KVM_IRQ_ROUTING_MSI;
+    route->u.msi.address_lo = (uint32_t)message->address;
+    route->u.msi.address_hi = (uint32_t)(message->address >> 32);
+    route->u.msi.data = message->data;
 }

@@ -9,6 +9,7 @@
 #ifndef HUSK_ARCH_X86_64_HOST_H
 #define HUSK_ARCH_X86_64_HOST_H
 
+#include "arch/arch.h"
 #include "core/kvm.h"
 
 #include <linux/kvm.h>
@@ -24,6 +25,7 @@ struct cpuid_table {
 
 struct arch_host {
     const struct kvm *kvm;
+    struct arch_options options;
     pthread_t thread;
     bool thread_running;
     int fetch_result;          /* 0 or -errno, valid once the thread has ended */

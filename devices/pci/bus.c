@@ -7,6 +7,7 @@
 
 #define ECAM_FUNCTION_SHIFT 12u
 #define ECAM_FUNCTIONS_PER_SLOT 8u
+#define PCI_REQUESTER_SLOT_SHIFT 3u /* bus 0, function 0 */
 #define ECAM_REGISTERS (1u << ECAM_FUNCTION_SHIFT)
 
 /* A generic PCIe host bridge, known to guests from other machines. */
@@ -54,6 +55,7 @@ int pci_bus_plug(struct pci_bus *bus, struct pci_function *function, struct err 
                        function->bar.size);
     bus->next_bar = base + size;
     bus->slots[slot] = function;
+    function->requester = (uint16_t)(slot << PCI_REQUESTER_SLOT_SHIFT);
     pci_function_place(function, window, base);
     return 0;
 }

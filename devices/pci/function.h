@@ -71,6 +71,7 @@ struct pci_function {
     unsigned last_link;                /* offset of the byte that will point to it */
     struct pci_bar bar;
     struct pci_window window; /* empty until the function is on a bus */
+    uint16_t requester;       /* bus, slot and function, as messages are signed */
 };
 
 void pci_function_init(struct pci_function *function, const struct pci_identity *identity,

@@ -59,6 +59,7 @@ void msix_add_capability(struct msix *msix, struct pci_function *function, uint3
     bus_set_value(content + PCI_MSIX_FLAGS, 2, msix->count - 1);
     bus_set_value(content + PCI_MSIX_TABLE, 4, table);
     bus_set_value(content + PCI_MSIX_PBA, 4, pending);
+    msix->function = function;
     msix->capability =
         pci_function_add_capability(function, PCI_CAP_ID_MSIX, content, sizeof content);
     pci_function_allow(function, msix->capability + PCI_MSIX_FLAGS + 1,
@@ -73,6 +74,7 @@ static void connect_vector(struct msix *msix, struct msix_vector *vector)
     const struct msi_message message = {
         .address = (uint64_t)vector->entry[ADDRESS_HIGH] << 32 | vector->entry[ADDRESS_LOW],
         .data = vector->entry[DATA],
+        .requester = msix->function->requester,
     };
     bool pending = irq_take(&vector->irq);
 

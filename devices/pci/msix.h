@@ -38,6 +38,7 @@ struct msix {
     struct wires wires;
     struct msix_vector *vectors;
     unsigned count;
+    const struct pci_function *function; /* whose vectors they are */
     unsigned capability; /* its offset in the configuration space */
     bool function_masked;
     atomic_bool enabled;

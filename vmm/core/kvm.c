@@ -21,8 +21,9 @@ static int explain_open(const char *path, int code, struct err *err)
     switch (code) {
     case -ENOENT:
         return err_set(err, code,
-                       "%s does not exist; load the kvm_intel or kvm_amd module, and enable "
-                       "virtualisation in the firmware or nested virtualisation in the host",
+                       "%s does not exist; load the kvm_intel or kvm_amd module (arm64: boot this "
+                       "host at EL2), and enable virtualisation in the firmware or nested "
+                       "virtualisation in the host",
                        path);
     case -EACCES:
     case -EPERM:
@@ -80,10 +81,9 @@ int kvm_capability(const struct kvm *kvm, unsigned capability)
     return value < 0 ? 0 : value;
 }
 
-int vm_open(struct vm *vm, const struct kvm *kvm, struct err *err)
+int vm_open(struct vm *vm, const struct kvm *kvm, unsigned long type, struct err *err)
 {
-    /* Type 0 is the default machine on x86 and on arm64 (40 guest-physical address bits). */
-    int fd = kvm_ioctl(kvm->fd, KVM_CREATE_VM, NULL);
+    int fd = kvm_ioctl(kvm->fd, KVM_CREATE_VM, (void *)type);
 
     *vm = (struct vm){.fd = fd < 0 ? -1 : fd, .kvm = kvm};
     return fd < 0 ? err_sys(err, fd, "KVM cannot create a virtual machine") : 0;

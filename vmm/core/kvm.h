@@ -39,7 +39,8 @@ struct vm {
     unsigned memslot_count;
 };
 
-int vm_open(struct vm *vm, const struct kvm *kvm, struct err *err);
+/* `type` is the architecture's; 0 is the default machine. */
+int vm_open(struct vm *vm, const struct kvm *kvm, unsigned long type, struct err *err);
 void vm_close(struct vm *vm);
 
 /* Backs guest-physical [base, base + size) with host memory, in a memslot of its own. */

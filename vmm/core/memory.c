@@ -52,13 +52,13 @@ static uint8_t *map_aligned(uint64_t size)
 /*
  * Private anonymous memory faults faster than a memfd and is not reserved up front, so the size
  * of a guest costs nothing until the guest uses it. Huge pages make both levels of page table
- * short; but not at address 0, where boot tables touch a few small pages and clearing 2 MiB for
+ * short; but not at the start, where boot tables touch a few small pages and clearing 2 MiB for
  * them would be most of the time of a small payload's start. A guest's memory stays out of core
  * dumps and of children that the process forks: it is large, and not ours to show.
  */
-static uint8_t *map_region(struct gpa base, uint64_t size)
+static uint8_t *map_region(uint64_t size, bool first)
 {
-    uint64_t small = base.v == 0 && size > HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : 0;
+    uint64_t small = first && size > HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : 0;
     uint8_t *host = map_aligned(size);
 
     if (host == MAP_FAILED)
@@ -80,7 +80,7 @@ int memory_create(struct guest_memory *memory, const struct memory_range *ranges
     if (rc)
         return rc;
     for (unsigned i = 0; i < count; i++) {
-        uint8_t *host = map_region(ranges[i].base, ranges[i].size);
+        uint8_t *host = map_region(ranges[i].size, i == 0);
 
         if (!host) {
             rc = err_sys(err, -errno, "cannot map %llu MiB of guest memory; ask for less",

@@ -21,6 +21,7 @@
 struct msi_message {
     uint64_t address;
     uint32_t data;
+    uint32_t requester; /* which device writes: its bus, slot and function on PCI */
 };
 
 /*

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vCPU's identity: CPUID, the MSRs that firmware would have set, and its local APIC's pins. */
+/*
+ * vCPUs and their identity: CPUID, the MSRs that firmware would have set, and the pins of their
+ * local APICs.
+ */
 #include "arch/arch.h"
 #include "arch/x86_64/cpuid.h"
 #include "arch/x86_64/registers.h"
@@ -12,13 +15,12 @@
 #define APIC_DELIVERY_NMI (4u << 8)
 #define APIC_LVT_MASKED (1u << 16)
 
-static int set_cpuid(struct arch_host *host, const struct vcpu *vcpu, unsigned count,
-                     struct err *err)
+static int set_cpuid(struct arch_host *host, const struct vcpu *vcpu, struct err *err)
 {
     struct cpuid_table table = host->cpuid;
     int rc;
 
-    cpuid_for_vcpu(&table, vcpu->index, count);
+    cpuid_for_vcpu(&table, vcpu->index, host->options.cpus);
     rc = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &table);
     return rc < 0 ? err_sys(err, rc, "KVM refuses the CPUID of vCPU %u", vcpu->index) : 0;
 }
@@ -61,17 +63,42 @@ static int set_apic_pins(const struct vcpu *vcpu, struct err *err)
     return rc < 0 ? err_sys(err, rc, "KVM refuses the APIC pins of vCPU %u", vcpu->index) : 0;
 }
 
-int arch_vcpu_prepare(struct arch_host *host, const struct vcpu *vcpu, unsigned vcpu_count,
-                      struct err *err)
+static int prepare(struct arch_host *host, const struct vcpu *vcpu, struct err *err)
 {
-    int rc = arch_host_wait(host, err);
+    int rc = set_cpuid(host, vcpu, err);
 
-    if (rc == 0)
-        rc = set_cpuid(host, vcpu, vcpu_count, err);
     if (rc == 0)
         rc = set_msrs(vcpu, err);
     if (rc == 0)
         rc = set_apic_pins(vcpu, err);
+    return rc;
+}
+
+/* KVM makes a local APIC with each vCPU that comes after its I/O APIC. */
+static int create_irqchip(const struct vm *vm, struct err *err)
+{
+    int rc = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
+
+    return rc < 0 ? err_sys(err, rc, "KVM cannot create its interrupt controllers") : 0;
+}
+
+int arch_vcpus_create(struct arch_host *host, const struct vm *vm, const struct vcpu_world *world,
+                      struct vcpu *vcpus, struct err *err)
+{
+    unsigned count = host->options.cpus, opened = 0;
+    int rc = create_irqchip(vm, err);
+
+    while (rc == 0 && opened < count) {
+        rc = vcpu_open(&vcpus[opened], vm, opened, world, err);
+        if (rc == 0)
+            opened++;
+    }
+    if (rc == 0)
+        rc = arch_host_wait(host, err);
+    for (unsigned i = 0; i < count && rc == 0; i++)
+        rc = prepare(host, &vcpus[i], err);
+    while (rc && opened > 0)
+        vcpu_close(&vcpus[--opened]);
     return rc;
 }
 
