@@ -4,6 +4,7 @@
  * guest is told of them.
  */
 #include "vmm/board.h"
+#include "vmm/board_parts.h"
 
 #include "arch/x86_64/layout.h"
 #include "devices/legacy/acpi_power.h"
@@ -16,25 +17,19 @@
 #include "firmware/acpi.h"
 #include "firmware/boot_parameters.h"
 #include "firmware/command_line.h"
-#include "firmware/initrd.h"
 #include "firmware/kernel.h"
 #include "firmware/memory_map.h"
 #include "firmware/pvh.h"
 #include "firmware/zero_page.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define SLEEP_TYPE_S5 5
 #define IOAPIC_ID 0
 
-/* The value that a guest writes to the timing port when its userspace runs. */
-#define TIMING_PORT_USERSPACE 3
-
-#define DEFAULTS_MAX 256
+#define OWN_PARAMETERS_MAX 128
 
 struct board {
     bool has_uart;
@@ -50,14 +45,6 @@ struct board {
 };
 
 /* --- devices --- */
-
-static void mark_phase(void *context, uint8_t phase)
-{
-    struct machine *machine = context;
-
-    if (phase == TIMING_PORT_USERSPACE)
-        timing_mark(&machine->timing, TIMING_USERSPACE);
-}
 
 static int add_uart(struct machine *machine, struct board *board, struct err *err)
 {
@@ -92,21 +79,6 @@ static int add_ports(struct machine *machine, struct board *board, struct err *e
     return rc;
 }
 
-static int add_pci(struct machine *machine, struct board *board, struct err *err)
-{
-    const struct pci_window window = {LAYOUT_PCI_WINDOW, LAYOUT_PCI_WINDOW_SIZE};
-    int rc;
-
-    if (machine->config.bus != HUSK_BUS_PCI)
-        return 0;
-    pci_bus_init(&board->pci, &window);
-    board->has_pci = true;
-    rc = bus_add(&machine->mmio, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_SIZE, &pci_ecam_ops,
-                 &board->pci, err);
-    return rc ?: bus_add(&machine->mmio, window.base, window.size, &pci_window_ops, &board->pci,
-                         err);
-}
-
 struct pci_bus *board_pci_bus(struct board *board)
 {
     return board->has_pci ? &board->pci : NULL;
@@ -114,6 +86,7 @@ struct pci_bus *board_pci_bus(struct board *board)
 
 int board_create(struct machine *machine, struct board **out, struct err *err)
 {
+    const struct pci_window window = {LAYOUT_PCI_WINDOW, LAYOUT_PCI_WINDOW_SIZE};
     struct power_sink sink = machine_power_sink(machine);
     struct board *board = calloc(1, sizeof *board);
     int rc;
@@ -125,12 +98,15 @@ int board_create(struct machine *machine, struct board **out, struct err *err)
     i8042_init(&board->i8042, sink);
     acpi_power_init(&board->power, SLEEP_TYPE_S5, LAYOUT_RESET_VALUE, sink);
     pvpanic_init(&board->pvpanic, sink);
-    timing_port_init(&board->timing_port, mark_phase, machine);
+    timing_port_init(&board->timing_port, board_mark_phase, machine);
     *out = board;
     rc = add_uart(machine, board, err);
     if (rc == 0)
         rc = add_ports(machine, board, err);
-    return rc ?: add_pci(machine, board, err);
+    if (rc || machine->config.bus != HUSK_BUS_PCI)
+        return rc;
+    board->has_pci = true;
+    return board_add_pci(machine, &board->pci, LAYOUT_PCI_ECAM, &window, err);
 }
 
 void board_destroy(struct board *board)
@@ -167,50 +143,11 @@ int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err
 
 /* --- boot image and tables --- */
 
-/* O_NONBLOCK: opening a FIFO or a terminal by mistake must not wait; on files it does nothing. */
-static int open_image(const char *what, const char *path, struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-    return fd < 0 ? err_sys(err, -errno, "%s \"%s\": cannot open", what, path) : fd;
-}
-
-static int load_kernel(struct machine *machine, const struct kernel_limits *limits,
-                       struct kernel *kernel, struct err *err)
-{
-    const char *path = machine->config.kernel;
-    int fd = open_image("kernel", path, err), rc;
-
-    if (fd < 0)
-        return fd;
-    rc = kernel_load(&machine->memory, fd, path, limits, kernel, err);
-    close(fd);
-    return rc;
-}
-
-static int load_initrd(struct machine *machine, const struct kernel_limits *limits,
-                       const struct kernel *kernel, struct memory_range *initrd, struct err *err)
-{
-    const char *path = machine->config.initrd;
-    int fd, rc;
-
-    *initrd = (struct memory_range){0};
-    if (!path)
-        return 0;
-    fd = open_image("initrd", path, err);
-    if (fd < 0)
-        return fd;
-    rc = initrd_load(&machine->memory, fd, path, limits, kernel, initrd, err);
-    close(fd);
-    return rc;
-}
-
 /*
  * What a stock kernel needs to be told to boot fast on this board: there is no PCI bus to probe, or
- * none to look at before ACPI has told where it is; one serial port at most; and a panic ends the
- * machine at once instead of hanging it.
+ * none to look at before ACPI has told where it is, and one serial port at most.
  */
-static void default_command_line(const struct machine_config *config, char *line, size_t room)
+static void own_command_line(const struct machine_config *config, char *line, size_t room)
 {
     static const char *const consoles[] = {
         [HUSK_CONSOLE_SERIAL] = "console=ttyS0 8250.nr_uarts=1",
@@ -221,30 +158,22 @@ static void default_command_line(const struct machine_config *config, char *line
         [HUSK_BUS_MMIO] = "off",
         [HUSK_BUS_PCI] = "noearly",
     };
-    const char *root = "";
 
-    if (config->disk_count > 0)
-        root = config->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
-    snprintf(line, room, "%s%s panic=-1 reboot=a pci=%s cryptomgr.notests quiet",
-             consoles[config->console], root, pci[config->bus]);
+    snprintf(line, room, "%s reboot=a pci=%s", consoles[config->console], pci[config->bus]);
 }
 
 static int load_command_line(struct machine *machine, const struct kernel *kernel,
                              struct err *err)
 {
-    const struct machine_config *config = &machine->config;
     const struct memory_range area = {gpa(LAYOUT_COMMAND_LINE), LAYOUT_COMMAND_LINE_MAX};
-    char defaults[DEFAULTS_MAX];
+    char own[OWN_PARAMETERS_MAX];
     char *line = malloc(LAYOUT_COMMAND_LINE_MAX);
     int rc;
 
     if (!line)
         return err_set(err, -ENOMEM, "out of memory");
-    default_command_line(config, defaults, sizeof defaults);
-    if (config->command_line)
-        rc = command_line_build(line, LAYOUT_COMMAND_LINE_MAX, NULL, config->command_line, err);
-    else
-        rc = command_line_build(line, LAYOUT_COMMAND_LINE_MAX, defaults, config->append, err);
+    own_command_line(&machine->config, own, sizeof own);
+    rc = board_command_line(machine, own, line, LAYOUT_COMMAND_LINE_MAX, err);
     if (rc == 0)
         rc = command_line_load(&machine->memory, area, kernel, line, err);
     free(line);
@@ -346,9 +275,7 @@ int board_load(struct machine *machine, struct err *err)
     struct kernel kernel;
     int rc;
 
-    if ((rc = load_kernel(machine, &limits, &kernel, err)))
-        return rc;
-    if ((rc = load_initrd(machine, &limits, &kernel, &parameters.initrd, err)))
+    if ((rc = board_load_files(machine, &limits, &kernel, &parameters.initrd, err)))
         return rc;
     if ((rc = load_command_line(machine, &kernel, err)))
         return rc;
