@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The in-kernel interrupt controller: a GICv3 with an ITS for messages, or where the host has none
+ * a GICv2, whose v2m frame is this: messages are SPIs, and nobody needs to serve the frame, because
+ * devices write no messages but raise eventfds (Linux, Documentation/virt/kvm/devices/arm-vgic*.rst).
+ */
+#ifndef HUSK_ARCH_AARCH64_GIC_H
+#define HUSK_ARCH_AARCH64_GIC_H
+
+#include "arch/arch.h"
+
+#include <stdbool.h>
+
+enum gic_kind { GIC_V2, GIC_V3 };
+
+struct gic {
+    enum gic_kind kind;
+    bool messages; /* with an ITS, or a v2m frame */
+};
+
+/*
+ * Chooses what `vm`'s host can do. Errors, all -ENOTSUP: it has no GIC, no way for messages that are
+ * asked for, or too few vCPUs.
+ */
+int gic_choose(struct gic *gic, const struct vm *vm, const struct arch_options *options,
+               struct err *err);
+
+/* Creates it, once all vCPUs are initialised. */
+int gic_create(const struct gic *gic, const struct vm *vm, struct err *err);
+
+/* What was chosen for the virtual machine that was opened last. */
+const struct gic *arch_host_gic(const struct arch_host *host);
+
+/* Whether its vCPUs have a PMU. */
+bool arch_host_has_pmu(const struct arch_host *host);
+
+#endif
