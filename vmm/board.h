@@ -24,6 +24,9 @@ int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err
  */
 int board_load(struct machine *machine, struct err *err);
 
+/* Whether the guest's kernel, reset with these flags (KVM_SYSTEM_EVENT_RESET), has panicked. */
+bool board_reset_is_panic(const struct board *board, uint64_t flags);
+
 /* Connects the fixed devices' interrupts; the interrupt controllers exist. */
 int board_connect(struct machine *machine, struct board *board, struct err *err);
 

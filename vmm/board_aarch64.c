@@ -18,9 +18,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define COMMAND_LINE_MAX 0x10000u
+
+/* A reset after a panic is PSCI's SYSTEM_RESET2, any other its SYSTEM_RESET. */
+#define PANIC_BY_RESET "reboot=panic_warm"
 
 struct board {
     bool has_uart;
@@ -31,6 +35,7 @@ struct board {
     struct timing_port timing_port;
     bool has_pci;
     struct pci_bus pci;
+    bool warm_reset_is_panic; /* so the guest was told */
 };
 
 /* --- devices --- */
@@ -102,6 +107,11 @@ void board_destroy(struct board *board)
 int board_connect(struct machine *machine, struct board *board, struct err *err)
 {
     return board->has_uart ? vm_connect_irq(&machine->vm, &board->uart_irq, err) : 0;
+}
+
+bool board_reset_is_panic(const struct board *board, uint64_t flags)
+{
+    return board->warm_reset_is_panic && (flags & KVM_SYSTEM_EVENT_RESET_FLAG_PSCI_RESET2);
 }
 
 int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err)
@@ -182,13 +192,16 @@ static int write_fdt(struct machine *machine, const char *command_line,
     return fdt_build(&machine->memory, area, &config, err);
 }
 
-/* What a stock kernel needs to be told on this board: where its console is. */
+/*
+ * What a stock kernel needs to be told on this board: where its console is, and to reset warmly after
+ * a panic and only then, because distributions leave out the driver of pvpanic.
+ */
 static const char *own_command_line(const struct machine_config *config)
 {
     static const char *const consoles[] = {
-        [HUSK_CONSOLE_SERIAL] = "console=ttyAMA0",
-        [HUSK_CONSOLE_VIRTIO] = "console=hvc0",
-        [HUSK_CONSOLE_OFF] = "",
+        [HUSK_CONSOLE_SERIAL] = "console=ttyAMA0 " PANIC_BY_RESET,
+        [HUSK_CONSOLE_VIRTIO] = "console=hvc0 " PANIC_BY_RESET,
+        [HUSK_CONSOLE_OFF] = PANIC_BY_RESET,
     };
 
     return consoles[config->console];
@@ -211,6 +224,7 @@ static int load_with_command_line(struct machine *machine, char *line, struct er
         rc = write_fdt(machine, line, &initrd, err);
     if (rc)
         return rc;
+    machine->board->warm_reset_is_panic = strstr(line, PANIC_BY_RESET);
     machine->memory_used = kernel.range.base.v + kernel.range.size - LAYOUT_RAM;
     machine->entry = (struct boot_entry){kernel.protocol, kernel.entry, gpa(LAYOUT_FDT)};
     return 0;

@@ -128,6 +128,14 @@ int board_connect(struct machine *machine, struct board *board, struct err *err)
     return board->has_uart ? vm_connect_irq(&machine->vm, &board->uart_irq, err) : 0;
 }
 
+/* It says so by pvpanic. */
+bool board_reset_is_panic(const struct board *board, uint64_t flags)
+{
+    (void)board;
+    (void)flags;
+    return false;
+}
+
 /* The RTC's and the SCI's lines are skipped, because guests expect those devices there. */
 int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Defaults, limits, ownership and the checked copy of a configuration. */
 #include "vmm/config.h"
+#include "vmm/config_cpu.h"
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
@@ -235,7 +236,7 @@ static int check(const struct husk_config *config, struct err *err)
     int rc;
 
     if (!config->kernel)
-        return err_set(err, -EINVAL, "no kernel is given; give the path of a bzImage or vmlinux");
+        return err_set(err, -EINVAL, "no kernel is given; give the path of one");
     if (config->append && config->command_line)
         return err_set(err, -EINVAL, "append and command_line are both given; command_line "
                        "replaces what append would be added to, so leave one out");
@@ -377,11 +378,13 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
 {
     struct machine_config borrowed;
     struct husk_config read;
+    uint32_t withheld;
     int rc;
 
     *config = (struct machine_config){0};
     if ((rc = read_and_check(public_config, &read, err)) < 0 ||
-        (rc = check_host_memory(read.memory, err)) < 0)
+        (rc = check_host_memory(read.memory, err)) < 0 ||
+        (rc = config_cpu_withheld(read.cpu_without, &withheld, err)) < 0)
         return rc;
     borrowed = (struct machine_config){
         .kernel = read.kernel,
@@ -389,6 +392,7 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
         .append = read.append,
         .command_line = read.command_line,
         .cpus = read.cpus,
+        .cpu_withheld = withheld,
         .iothreads = read.iothreads,
         .bus = read.bus,
         .memory = read.memory,

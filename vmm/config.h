@@ -53,6 +53,7 @@ struct machine_config {
     const char *append;
     const char *command_line;
     uint32_t cpus;
+    uint32_t cpu_withheld; /* bits of arch_features() */
     uint32_t iothreads;
     uint64_t memory; /* bytes, a multiple of CONFIG_MEMORY_STEP */
     struct machine_disk disks[HUSK_DISKS_MAX];

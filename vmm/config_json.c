@@ -500,6 +500,7 @@ static const struct key config_keys[] = {
     {"append", read_string, write_string, offsetof(struct husk_config, append)},
     {"command_line", read_string, write_string, offsetof(struct husk_config, command_line)},
     {"cpus", read_cpus, write_count, offsetof(struct husk_config, cpus)},
+    {"cpu_without", read_string, write_string, offsetof(struct husk_config, cpu_without)},
     {"memory", read_memory, write_size, offsetof(struct husk_config, memory)},
     {"console", read_console, write_console, offsetof(struct husk_config, console)},
     {"bus", read_bus, write_bus, offsetof(struct husk_config, bus)},

@@ -165,7 +165,7 @@ struct husk_net {
 struct husk_config {
     uint32_t size; /* sizeof(struct husk_config) of the caller; husk_config_init() sets it */
 
-    const char *kernel;       /* bzImage or ELF; must be set */
+    const char *kernel;       /* bzImage or ELF, on aarch64 Image; must be set */
     const char *initrd;       /* or NULL */
     const char *append;       /* added to the default command line, overriding it key by key */
     const char *command_line; /* the whole command line, instead of default and append */
@@ -190,6 +190,8 @@ struct husk_config {
 
     enum husk_rings rings; /* of all devices */
     enum husk_bus bus; /* default HUSK_BUS_MMIO */
+
+    const char *cpu_without; /* features to keep from the guest, as "sve,pmu" (aarch64); or NULL */
 };
 
 /* Defaults. */

@@ -41,6 +41,7 @@ static int open_host(struct machine *machine, struct err *err)
 {
     const struct arch_options options = {
         .cpus = machine->config.cpus,
+        .withheld = machine->config.cpu_withheld,
         .messages = machine->config.bus == HUSK_BUS_PCI,
     };
     int rc = kvm_open(&machine->kvm, KVM_DEVICE, err);
@@ -398,7 +399,8 @@ struct power_sink machine_power_sink(struct machine *machine)
     return (struct power_sink){.event = power_event, .context = machine};
 }
 
-static enum husk_end explain(enum vcpu_end end, uint64_t code, unsigned index, struct err *err)
+static enum husk_end explain(const struct machine *machine, enum vcpu_end end, uint64_t code,
+                             unsigned index, struct err *err)
 {
     switch (end) {
     case VCPU_STOPPED:
@@ -406,7 +408,7 @@ static enum husk_end explain(enum vcpu_end end, uint64_t code, unsigned index, s
     case VCPU_POWER_OFF:
         return HUSK_POWER_OFF;
     case VCPU_RESET:
-        return HUSK_RESET;
+        return board_reset_is_panic(machine->board, code) ? HUSK_PANIC : HUSK_RESET;
     case VCPU_CRASHED:
         return HUSK_PANIC;
     case VCPU_TRIPLE_FAULT:
@@ -451,7 +453,7 @@ static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_
 {
     struct machine *machine = context;
     struct err err = {.blame = ERR_BLAME_SELF};
-    enum husk_end reason = explain(end, code, index, &err);
+    enum husk_end reason = explain(machine, end, code, index, &err);
 
     if (reason == HUSK_FAILURE || reason == HUSK_TRIPLE_FAULT)
         describe(machine, index);

@@ -54,18 +54,23 @@ int wiring_claim_gsis(struct wiring *wiring, unsigned count, uint32_t *first, st
 
 /* --- wires --- */
 
+static bool same_route(const struct kvm_irq_routing_entry *one,
+                       const struct kvm_irq_routing_entry *other)
+{
+    return one->type == other->type && one->flags == other->flags &&
+           memcmp(one->u.pad, other->u.pad, sizeof one->u.pad) == 0;
+}
+
 /* Under the lock. */
 static int route(struct wiring *wiring, uint32_t gsi, const struct msi_message *message,
                  struct err *err)
 {
     struct kvm_irq_routing_entry *present =
         &wiring->routing->entries[wiring->pins + gsi - wiring->first_gsi];
-    struct kvm_irq_routing_entry wanted;
+    struct kvm_irq_routing_entry wanted = {.gsi = gsi, .u.pad = {0}};
 
-    memset(&wanted, 0, sizeof wanted);
-    wanted.gsi = gsi;
     arch_message_route(wiring->host, message, &wanted);
-    if (memcmp(present, &wanted, sizeof wanted) == 0)
+    if (same_route(present, &wanted))
         return 0;
     *present = wanted;
     return vm_route_irqs(wiring->vm, wiring->routing, err);

@@ -22,7 +22,7 @@ static const struct arch_capability capabilities[] = {
     USEFUL(KVM_CAP_ARM_SVE, "wide vectors in the guest"),
     USEFUL(KVM_CAP_ARM_PTRAUTH_ADDRESS, "signed pointers in the guest"),
     USEFUL(KVM_CAP_ARM_PMU_V3, "performance counters in the guest"),
-    USEFUL(KVM_CAP_MSI_DEVID, "virtio over PCI"),
+    USEFUL(KVM_CAP_SIGNAL_MSI, "virtio over PCI"),
     USEFUL(KVM_CAP_IRQ_ROUTING, "virtio over PCI"),
     USEFUL(KVM_CAP_IRQFD_RESAMPLE, "level interrupts without exits"),
     USEFUL(KVM_CAP_DIRTY_LOG_RING_ACQ_REL, "snapshots of a running guest"),

@@ -24,6 +24,7 @@ static const char help[] =
     "                     name replaces the default\n"
     "  --cmdline TEXT     kernel arguments instead of all defaults\n"
     "  --cpus N           virtual CPUs, 1 to 64 (default 1)\n"
+    "  --cpu-without LIST features of the processor to keep from the guest: sve, pauth, pmu (aarch64)\n"
     "  --memory SIZE      RAM, for example 512M or 6G (default 256M)\n"
     "  --disk PATH[,ro][,serial=TEXT][,cache=writeback|none|unsafe][,queues=N]...\n"
     "                     a raw image or block device as /dev/vda, the next as /dev/vdb, ...;\n"
@@ -69,7 +70,7 @@ static const char help[] =
     "  husk run vmlinuz --initrd initrd.img --net user,hostfwd=tcp::2222::22\n"
     "  husk run --config machine.json --timing\n";
 
-enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
+enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS, OPTION_CPU_WITHOUT,
        OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE,
        OPTION_BUS, OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG,
        OPTION_PRINT_CONFIG };
@@ -80,6 +81,7 @@ static const struct option long_options[] = {
     {"append", required_argument, NULL, OPTION_APPEND},
     {"cmdline", required_argument, NULL, OPTION_CMDLINE},
     {"cpus", required_argument, NULL, OPTION_CPUS},
+    {"cpu-without", required_argument, NULL, OPTION_CPU_WITHOUT},
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
@@ -245,6 +247,9 @@ static bool apply(struct run_options *options, int option, const char *value)
         return true;
     case OPTION_CPUS:
         return set_count(&config->cpus, "--cpus", value, 1, HUSK_CPUS_MAX);
+    case OPTION_CPU_WITHOUT:
+        config->cpu_without = value;
+        return true;
     case OPTION_MEMORY:
         return set_memory(config, value);
     case OPTION_DISK:

@@ -131,6 +131,7 @@ static enum vcpu_end system_event(const struct kvm_run *run, uint64_t *code)
     case KVM_SYSTEM_EVENT_SHUTDOWN:
         return VCPU_POWER_OFF;
     case KVM_SYSTEM_EVENT_RESET:
+        *code = run->system_event.ndata ? run->system_event.data[0] : 0;
         return VCPU_RESET;
     case KVM_SYSTEM_EVENT_CRASH:
         return VCPU_CRASHED;

@@ -26,7 +26,7 @@
 enum vcpu_end {
     VCPU_STOPPED,        /* vcpu_kick() */
     VCPU_POWER_OFF,      /* KVM_SYSTEM_EVENT_SHUTDOWN */
-    VCPU_RESET,          /* KVM_SYSTEM_EVENT_RESET */
+    VCPU_RESET,          /* KVM_SYSTEM_EVENT_RESET; code is its flags */
     VCPU_CRASHED,        /* KVM_SYSTEM_EVENT_CRASH */
     VCPU_TRIPLE_FAULT,   /* KVM_EXIT_SHUTDOWN */
     VCPU_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR: an instruction that KVM cannot run */
