@@ -96,9 +96,6 @@ void arch_message_route(const struct arch_host *host, const struct msi_message *
 int arch_vcpus_create(struct arch_host *host, const struct vm *vm, const struct vcpu_world *world,
                       struct vcpu *vcpus, struct err *err);
 
-/* The hardware id by which tables and interrupts know vCPU `index` (APIC id, MPIDR). */
-uint32_t arch_vcpu_hardware_id(unsigned index);
-
 /* Sets the boot vCPU to the start of `entry`, writing what tables it needs to guest memory. */
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct guest_memory *memory,
                     const struct boot_entry *entry, struct err *err);

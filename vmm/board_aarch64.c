@@ -6,7 +6,7 @@
 #include "vmm/board.h"
 #include "vmm/board_parts.h"
 
-#include "arch/aarch64/gic.h"
+#include "arch/aarch64/board.h"
 #include "arch/aarch64/layout.h"
 #include "devices/legacy/pl011.h"
 #include "devices/legacy/pl031.h"
@@ -185,7 +185,7 @@ static int write_fdt(struct machine *machine, const char *command_line,
     };
 
     for (unsigned i = 0; i < config.cpu_count; i++)
-        cpu_ids[i] = arch_vcpu_hardware_id(i);
+        cpu_ids[i] = arch_vcpu_affinity(i);
     describe_devices(machine, &config, windows);
     if (getrandom(config.seed, sizeof config.seed, 0) != sizeof config.seed)
         return err_sys(err, -errno, "cannot get random bytes for the guest");

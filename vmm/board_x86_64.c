@@ -217,7 +217,7 @@ static int write_acpi(struct machine *machine, struct gpa *rsdp, struct err *err
     };
 
     for (unsigned i = 0; i < config.cpu_count; i++)
-        apic_ids[i] = arch_vcpu_hardware_id(i);
+        apic_ids[i] = i; /* as cpuid_for_vcpu() has them */
     for (unsigned i = 0; i < config.virtio_mmio_count; i++)
         windows[i] = (struct acpi_virtio_mmio){
             .base = machine->virtio[i].window,

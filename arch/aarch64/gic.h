@@ -28,10 +28,4 @@ int gic_choose(struct gic *gic, const struct vm *vm, const struct arch_options *
 /* Creates it, once all vCPUs are initialised. */
 int gic_create(const struct gic *gic, const struct vm *vm, struct err *err);
 
-/* What was chosen for the virtual machine that was opened last. */
-const struct gic *arch_host_gic(const struct arch_host *host);
-
-/* Whether its vCPUs have a PMU. */
-bool arch_host_has_pmu(const struct arch_host *host);
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/aarch64/host.h"
+#include "arch/aarch64/board.h"
 
 #include <errno.h>
 #include <stdlib.h>

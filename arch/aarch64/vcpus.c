@@ -3,6 +3,7 @@
  * vCPUs with their features, then the GIC, which must know all of them, then the PMU, whose
  * interrupt is the GIC's (Linux, virt/kvm/api.rst 4.82 and devices/vcpu.rst).
  */
+#include "arch/aarch64/board.h"
 #include "arch/aarch64/host.h"
 #include "arch/aarch64/layout.h"
 
@@ -92,7 +93,7 @@ int arch_vcpus_create(struct arch_host *host, const struct vm *vm, const struct 
     return rc;
 }
 
-uint32_t arch_vcpu_hardware_id(unsigned index)
+uint32_t arch_vcpu_affinity(unsigned index)
 {
     return (index & ((1u << AFFINITY0_BITS) - 1)) | index >> AFFINITY0_BITS << AFFINITY1_SHIFT;
 }

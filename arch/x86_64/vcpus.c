@@ -101,8 +101,3 @@ int arch_vcpus_create(struct arch_host *host, const struct vm *vm, const struct 
         vcpu_close(&vcpus[--opened]);
     return rc;
 }
-
-uint32_t arch_vcpu_hardware_id(unsigned index)
-{
-    return index;
-}

@@ -457,6 +457,7 @@ static void a_snapshot_is_wired_again(void **state)
     for (unsigned i = 0; i < 3; i++)
         assert_true(driver.pci.wires.lines[MOCK_PCI_GSI + i].connected);
     assert_int_equal(driver.pci.wires.lines[MOCK_PCI_GSI + 1].message.address, 0xfee01000);
+    assert_int_equal(driver.pci.wires.lines[MOCK_PCI_GSI + 1].message.requester, 1 << 3); /* slot 1 */
     assert_int_equal(mock_pci_read(&driver.pci, COMMON(MSIX), 2), 0);
     state_writer_free(&writer);
     virtio_device_destroy(&copy.device);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which interrupts and processors are known by which numbers; nothing here needs KVM. */
+#include "arch/aarch64/board.h"
 #include "arch/aarch64/host.h"
 #include "arch/aarch64/layout.h"
 #include "support/failure.h"
@@ -58,13 +59,13 @@ static void a_v2m_frame_makes_interrupts_of_messages(void **state)
 }
 
 /* reset_mpidr() in Linux's arch/arm64/kvm: sixteen to a cluster. */
-static void hardware_ids_are_affinities(void **state)
+static void processors_are_known_by_their_affinities(void **state)
 {
     (void)state;
-    assert_int_equal(arch_vcpu_hardware_id(0), 0);
-    assert_int_equal(arch_vcpu_hardware_id(15), 15);
-    assert_int_equal(arch_vcpu_hardware_id(16), 0x100);
-    assert_int_equal(arch_vcpu_hardware_id(63), 0x30f);
+    assert_int_equal(arch_vcpu_affinity(0), 0);
+    assert_int_equal(arch_vcpu_affinity(15), 15);
+    assert_int_equal(arch_vcpu_affinity(16), 0x100);
+    assert_int_equal(arch_vcpu_affinity(63), 0x30f);
 }
 
 int main(void)
@@ -73,7 +74,7 @@ int main(void)
         cmocka_unit_test(every_pin_is_the_interrupt_of_its_number),
         cmocka_unit_test(an_its_is_told_who_sends),
         cmocka_unit_test(a_v2m_frame_makes_interrupts_of_messages),
-        cmocka_unit_test(hardware_ids_are_affinities),
+        cmocka_unit_test(processors_are_known_by_their_affinities),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
