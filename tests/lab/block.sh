@@ -175,6 +175,86 @@ dd if=/dev/vda of=/dev/null bs=64k count=4 iflag=direct && fact read well' \
     grep -q 'No space left on device' messages || fail "husk does not say what is wrong"
 }
 
+# map_disk NAME TABLE: /dev/mapper/NAME-PID, from 16 MiB of memory, called LOOP in the table (dmsetup(8)).
+map_disk() {
+    truncate -s 16M "$1.img"
+    loops[$1]=$(losetup --find --show "$1.img")
+    dmsetup create "$1-$$" --table "${2//LOOP/${loops[$1]}}"
+    at_end dmsetup remove "$1-$$"
+    at_end losetup -d "${loops[$1]}"
+}
+
+# remap_disk NAME TABLE: what it is from now on.
+remap_disk() {
+    dmsetup reload "$1-$$" --table "${2//LOOP/${loops[$1]}}"
+    dmsetup resume "$1-$$"
+}
+
+# A disk that takes seconds for a request, and two with a bad spot at 8 MiB. The guest waits or gets
+# errors, and its other disk and its console go on meanwhile, which all have one thread.
+test_bad_hosts() {
+    local -A loops
+    local good='0 32768 linear LOOP 0' spot
+    spot=$'0 16384 linear LOOP 0\n16384 2048 error\n18432 14336 linear LOOP 18432'
+    modprobe -a loop dm_mod dm_delay
+    export DM_DISABLE_UDEV=1 # there is none in the lab
+    map_disk slow '0 32768 delay LOOP 0 0'
+    map_disk cached "$spot"
+    map_disk direct "$spot"
+    truncate -s 16M other.img
+    make_initrd 'await() { echo "waits: $1"; read -r line; }
+try() { local name=$1; shift; if dd "$@"; then fact "$name" well; else fact "$name" refused; fi; }
+is_slow() { [ -e /tmp/over ] && echo no || echo yes; }
+await slowness
+{ try slow if=/dev/vda of=/dev/null bs=4k skip=2048 count=1 iflag=direct; touch /tmp/over; } &
+try other if=/dev/vdd of=/dev/null bs=4k count=200 iflag=direct
+fact disk-meanwhile "$(is_slow)"
+await console
+fact console-meanwhile "$(is_slow)"
+for disk in b c; do
+    try read-$disk if=/dev/vd$disk of=/dev/null bs=4k skip=2048 count=1 iflag=direct
+    try beside-$disk if=/dev/vd$disk of=/dev/null bs=4k skip=2047 count=1 iflag=direct
+    try write-$disk if=/dev/zero of=/dev/vd$disk bs=4k seek=2048 count=1 oflag=direct conv=notrunc
+    try flush-$disk if=/dev/zero of=/dev/vd$disk bs=4k count=1 oflag=direct conv=notrunc,fsync
+done
+await repair
+for disk in b c; do
+    try again-$disk if=/dev/vd$disk of=/dev/null bs=4k skip=2048 count=1 iflag=direct
+    try reflush-$disk if=/dev/zero of=/dev/vd$disk bs=4k count=1 oflag=direct conv=notrunc,fsync
+done
+wait'
+    husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
+        --disk "/dev/mapper/slow-$$" --disk "/dev/mapper/cached-$$" \
+        --disk "/dev/mapper/direct-$$,cache=none" --disk other.img
+    husk_await '^waits: slowness'
+    remap_disk slow '0 32768 delay LOOP 0 5000'
+    husk_send go
+    husk_await '^waits: console'
+    husk_send go
+    husk_await '^waits: repair'
+    remap_disk cached "$good"
+    remap_disk direct "$good"
+    husk_send go
+    husk_finish 0
+    expect_fact slow well
+    expect_fact other well
+    expect_fact disk-meanwhile yes
+    expect_fact console-meanwhile yes
+    # What the host had taken into its cache is lost with the flush, and remains so.
+    expect_fact write-b well
+    expect_fact flush-b refused
+    expect_fact reflush-b refused
+    expect_fact write-c refused
+    expect_fact flush-c well
+    expect_fact reflush-c well
+    local disk
+    for disk in b c; do
+        expect_fact "read-$disk" refused
+        expect_fact "beside-$disk" well
+        expect_fact "again-$disk" well
+    done
+}
+
 # An image that somebody cuts off, and one that grows: told by SIGUSR1.
 test_size() {
     truncate -s 16M disk.img
