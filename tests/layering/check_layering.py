@@ -28,6 +28,7 @@ MAY_INCLUDE = {
     "devices/console": ("core/", "devices/console/"),
     "devices/disk": ("core/", "devices/disk/"),
     "devices/net": ("core/", "devices/net/"),
+    "devices/vsock": ("core/", "devices/vsock/"),
     "vmm": ("core/", "arch/", "firmware/", "devices/", "vmm/"),
     "tools": ("husk.h",),
     "tools/guest": ("timing-mark.h",),  # each architecture's own, in the folder of its name
