@@ -5,6 +5,7 @@
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
+#include "vmm/config_vsock.h"
 #include "vmm/public_err.h"
 
 #include "core/rate.h"
@@ -211,6 +212,15 @@ static int check_nets(const struct husk_config *config, struct err *err)
     return 0;
 }
 
+static int check_vsock(const struct husk_config *config, struct err *err)
+{
+    int rc = config->vsock ? config_check_vsock(config->vsock, err) : 0;
+
+    if (rc)
+        err_prefix(err, "vsock");
+    return rc;
+}
+
 static int check_numbers(const struct husk_config *config, struct err *err)
 {
     int rc;
@@ -244,7 +254,7 @@ static int check(const struct husk_config *config, struct err *err)
         (rc = check_optional_path("initrd", config->initrd, err)) < 0 ||
         (rc = check_numbers(config, err)) < 0)
         return rc;
-    return check_disks(config, err) ?: check_nets(config, err);
+    return check_disks(config, err) ?: check_nets(config, err) ?: check_vsock(config, err);
 }
 
 /* The caller may be older and know fewer fields: those that it lacks have their defaults. */
@@ -314,6 +324,7 @@ static int copy(const struct machine_config *from, struct machine_config *to, st
     }
     for (uint32_t i = 0; i < to->net_count; i++)
         copied &= copy_string(&to->nets[i].name, from->nets[i].name);
+    copied &= copy_string(&to->vsock.path, from->vsock.path);
     if (copied)
         return 0;
     machine_config_free(to);
@@ -337,6 +348,7 @@ void machine_config_free(struct machine_config *config)
     }
     for (uint32_t i = 0; i < config->net_count; i++)
         free_string(config->nets[i].name);
+    free_string(config->vsock.path);
     *config = (struct machine_config){0};
 }
 
@@ -407,5 +419,7 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
         borrow_disk(&read.disks[i], &read, &borrowed.disks[i]);
     for (uint32_t i = 0; i < read.net_count; i++)
         borrow_net(&read.nets[i], i, &borrowed.nets[i]);
+    if (read.vsock)
+        borrowed.vsock = (struct machine_vsock){read.vsock->path, config_vsock_cid(read.vsock)};
     return copy(&borrowed, config, err);
 }

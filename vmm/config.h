@@ -44,6 +44,11 @@ struct machine_net {
     bool vhost;
 };
 
+struct machine_vsock {
+    const char *path; /* NULL: there is none */
+    uint32_t cid;
+};
+
 _Static_assert(HUSK_FORWARDS_MAX == NET_FORWARDS_MAX, "what is promised is kept");
 
 /* All strings are owned by it; optional ones are NULL when not given. */
@@ -60,6 +65,7 @@ struct machine_config {
     uint32_t disk_count;
     struct machine_net nets[HUSK_NETS_MAX];
     uint32_t net_count;
+    struct machine_vsock vsock;
     enum husk_rings rings;
     enum husk_bus bus;
     enum husk_console console;

@@ -8,6 +8,7 @@
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
+#include "vmm/config_vsock.h"
 #include "vmm/public_err.h"
 
 #include <errno.h>
@@ -453,6 +454,18 @@ static int read_mtu(struct reader *reader, void *field, const json_t *value)
     return read_count(reader, field, value, CONFIG_MTU_MIN, CONFIG_MTU_MAX);
 }
 
+static int read_cid(struct reader *reader, void *field, const json_t *value)
+{
+    int rc;
+
+    if (!json_is_integer(value))
+        return wrong_type(reader, value, "an integer");
+    rc = config_check_cid(json_integer_value(value), reader->err);
+    if (rc == 0)
+        *(uint32_t *)field = (uint32_t)json_integer_value(value);
+    return rc;
+}
+
 /* --- objects --- */
 
 static const struct key disk_keys[] = {
@@ -489,10 +502,17 @@ static const struct key net_keys[] = {
     {"tx_pps_burst", read_rate, write_rate, offsetof(struct husk_net, send.operations_burst)},
 };
 
+static const struct key vsock_keys[] = {
+    {"path", read_path, write_string, offsetof(struct husk_vsock, path)},
+    {"cid", read_cid, write_count_if_any, offsetof(struct husk_vsock, cid)},
+};
+
 static int read_disks(struct reader *reader, void *field, const json_t *value);
 static json_t *write_disks(const void *field);
 static int read_nets(struct reader *reader, void *field, const json_t *value);
 static json_t *write_nets(const void *field);
+static int read_vsock(struct reader *reader, void *field, const json_t *value);
+static json_t *write_vsock(const void *field);
 
 static const struct key config_keys[] = {
     {"kernel", read_path, write_string, offsetof(struct husk_config, kernel)},
@@ -508,6 +528,7 @@ static const struct key config_keys[] = {
     {"rings", read_rings, write_rings, offsetof(struct husk_config, rings)},
     {"disks", read_disks, write_disks, 0}, /* two fields: the array and its length */
     {"nets", read_nets, write_nets, 0},
+    {"vsock", read_vsock, write_vsock, 0}, /* what is read belongs to the configuration */
 };
 
 /* The longest of the lists above. */
@@ -669,6 +690,26 @@ static json_t *write_nets(const void *field)
     for (uint32_t i = 0; i < config->net_count; i++)
         json_array_append_new(array, write_object(&config->nets[i], net_keys, COUNT(net_keys)));
     return array;
+}
+
+static int read_vsock(struct reader *reader, void *field, const json_t *value)
+{
+    struct husk_vsock vsock = {0};
+    int rc;
+
+    if (!json_is_object(value))
+        return wrong_type(reader, value, "an object such as {\"path\": \"vsock\"}");
+    rc = read_object(reader, &vsock, value, vsock_keys, COUNT(vsock_keys));
+    if (rc == 0)
+        rc = config_check_vsock(&vsock, reader->err);
+    return rc ?: config_take_vsock(field, &vsock, reader->err);
+}
+
+static json_t *write_vsock(const void *field)
+{
+    const struct husk_config *config = field;
+
+    return config->vsock ? write_object(config->vsock, vsock_keys, COUNT(vsock_keys)) : NULL;
 }
 
 /* --- the public functions --- */

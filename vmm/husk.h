@@ -158,6 +158,16 @@ struct husk_net {
 };
 
 /*
+ * Connections between programs of the host and of the guest (virtio-vsock). A program of the host
+ * connects to the Unix socket `path`, writes "CONNECT <port>\n", and reads "OK <its port>\n" once the
+ * guest has accepted; a guest that connects to port P of CID 2 reaches the Unix socket <path>_P.
+ */
+struct husk_vsock {
+    const char *path; /* at most 96 bytes; made by husk_vm_create(), removed by husk_vm_destroy() */
+    uint32_t cid;     /* the guest's, 3 or more; 0: 3 */
+};
+
+/*
  * What a machine is to be. Strings and arrays that the caller sets are borrowed until the call
  * that uses them returns; what husk_config_parse_json() and the like allocate is freed by
  * husk_config_release().
@@ -192,6 +202,8 @@ struct husk_config {
     enum husk_bus bus; /* default HUSK_BUS_MMIO */
 
     const char *cpu_without; /* features to keep from the guest, as "sve,pmu" (aarch64); or NULL */
+
+    const struct husk_vsock *vsock; /* or NULL */
 };
 
 /* Defaults. */
@@ -233,6 +245,10 @@ HUSK_API int husk_config_add_disk(struct husk_config *config, const char *option
  */
 HUSK_API int husk_config_add_net(struct husk_config *config, const char *option,
                                  struct husk_err *err);
+
+/* Sets the vsock given as "PATH[,cid=N]"; a comma in a path is written twice. */
+HUSK_API int husk_config_set_vsock(struct husk_config *config, const char *option,
+                                   struct husk_err *err);
 
 /* Says whether a machine can be made of it, as far as that shows without touching the host. */
 HUSK_API int husk_config_check(const struct husk_config *config, struct husk_err *err);

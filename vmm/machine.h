@@ -28,6 +28,7 @@
 #include "devices/net/user_process.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/pci.h"
+#include "devices/vsock/vsock.h"
 #include "vmm/config.h"
 #include "vmm/husk.h"
 #include "vmm/wiring.h"
@@ -36,7 +37,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define MACHINE_VIRTIO_MAX 25
+#define MACHINE_VIRTIO_MAX 26
 
 /* A virtio device with its transport, one of two (vmm/transport.h). */
 struct machine_virtio {
@@ -76,6 +77,7 @@ struct machine {
     struct virtio_device *disk_devices[HUSK_DISKS_MAX]; /* of those in `virtio` */
     struct net *nets[HUSK_NETS_MAX];
     struct net_user *net_users[HUSK_NETS_MAX]; /* of those in user mode */
+    struct vsock *vsock;                       /* or NULL */
     struct machine_virtio virtio[MACHINE_VIRTIO_MAX]; /* in the order of their places */
     unsigned virtio_count;
     struct virtio_device *virtio_console; /* one of the above, or NULL */

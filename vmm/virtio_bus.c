@@ -5,6 +5,7 @@
 #include "devices/virtio/console.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock.h"
 #include "vmm/transport.h"
 
 #include "core/timing.h"
@@ -217,6 +218,24 @@ static int add_rng(struct machine *machine, struct err *err)
     return rc ?: attach(machine, device, err);
 }
 
+static int add_vsock(struct machine *machine, struct err *err)
+{
+    const struct machine_vsock *config = &machine->config.vsock;
+    const struct virtio_environment env = environment(machine);
+    struct virtio_device *device;
+    int rc;
+
+    if (!config->path)
+        return 0;
+    rc = vsock_open(&machine->vsock, config->path, config->cid, err);
+    if (rc) {
+        err_prefix(err, "vsock");
+        return rc;
+    }
+    rc = virtio_vsock_create(&device, &env, machine->vsock, err);
+    return rc ?: attach(machine, device, err);
+}
+
 int virtio_bus_create(struct machine *machine, struct err *err)
 {
     const struct transport *transport = machine_transport(machine);
@@ -230,7 +249,7 @@ int virtio_bus_create(struct machine *machine, struct err *err)
         rc = add_console(machine, err);
     if (rc == 0)
         rc = add_rng(machine, err);
-    return rc;
+    return rc ?: add_vsock(machine, err);
 }
 
 int virtio_bus_await(struct machine *machine, struct err *err)
@@ -266,6 +285,7 @@ void virtio_bus_destroy(struct machine *machine)
     wiring_close(&machine->wiring);
     if (machine->resize.fd >= 0)
         close(machine->resize.fd);
+    vsock_close(machine->vsock);
     for (unsigned i = 0; i < HUSK_DISKS_MAX; i++)
         disk_close(machine->disks[i]);
     for (unsigned i = 0; i < HUSK_NETS_MAX; i++) {

@@ -44,6 +44,11 @@ static const char help[] =
     "                     of either. With vhost=on the host's kernel moves a tap's frames\n"
     "  --net ...[,mac=ADDRESS][,mtu=N][,rx_bps=SIZE]...\n"
     "                     for all: rx_ and tx_ with bps, bps_burst, pps and pps_burst limit it\n"
+    "  --vsock PATH[,cid=N]\n"
+    "                     connections between programs of this host and of the guest: who connects\n"
+    "                     to the Unix socket PATH and writes \"CONNECT PORT\" reaches the guest's\n"
+    "                     vsock port; the guest reaches PATH_PORT as port PORT of CID 2. The guest\n"
+    "                     is CID N (default 3)\n"
     "  --rings split|packed\n"
     "                     how the queues between guest and devices are kept; a guest that does not\n"
     "                     know packed rings has split ones (default split)\n"
@@ -70,9 +75,9 @@ static const char help[] =
     "  husk run vmlinuz --initrd initrd.img --net user,hostfwd=tcp::2222::22\n"
     "  husk run --config machine.json --timing\n";
 
-enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS, OPTION_CPU_WITHOUT,
-       OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE,
-       OPTION_BUS, OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG,
+enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
+       OPTION_CPU_WITHOUT, OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_VSOCK,
+       OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE, OPTION_BUS, OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG,
        OPTION_PRINT_CONFIG };
 
 static const struct option long_options[] = {
@@ -85,6 +90,7 @@ static const struct option long_options[] = {
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
+    {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"iothreads", required_argument, NULL, OPTION_IOTHREADS},
     {"rings", required_argument, NULL, OPTION_RINGS},
     {"console", required_argument, NULL, OPTION_CONSOLE},
@@ -228,6 +234,13 @@ static bool add_net(struct husk_config *config, const char *text)
     return husk_config_add_net(config, text, &err) == 0 || complain(err.message);
 }
 
+static bool set_vsock(struct husk_config *config, const char *text)
+{
+    struct husk_err err;
+
+    return husk_config_set_vsock(config, text, &err) == 0 || complain(err.message);
+}
+
 static bool apply(struct run_options *options, int option, const char *value)
 {
     struct husk_config *config = &options->config;
@@ -256,6 +269,8 @@ static bool apply(struct run_options *options, int option, const char *value)
         return add_disk(config, value);
     case OPTION_NET:
         return add_net(config, value);
+    case OPTION_VSOCK:
+        return set_vsock(config, value);
     case OPTION_IOTHREADS:
         return set_count(&config->iothreads, "--iothreads", value, 0, HUSK_IOTHREADS_MAX);
     case OPTION_CONSOLE:

@@ -4,6 +4,7 @@
 EVERYTHING = b"""{
     "kernel": "vmlinuz", "initrd": "initrd.img", "append": "quiet", "command_line": "ro",
     "cpus": 4, "memory": "512M", "console": "virtio", "bus": "pci",
+    "vsock": {"path": "v", "cid": 3},
     "disks": [{"path": "root.img", "read_only": true, "serial": "ROOT"}, {"path": "b"}]
 }"""
 
