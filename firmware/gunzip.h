@@ -11,7 +11,7 @@
 
 struct gunzip;
 
-/* The stream begins at `offset` and is at most `size` bytes. Owned by the caller: gunzip_close(). */
+/* The stream begins at `offset` and has at most `size` bytes. gunzip_close() frees *gunzip. */
 int gunzip_open(struct gunzip **gunzip, const struct image *image, uint64_t offset, uint64_t size,
                 struct err *err);
 void gunzip_close(struct gunzip *gunzip);

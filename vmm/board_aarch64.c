@@ -193,8 +193,8 @@ static int write_fdt(struct machine *machine, const char *command_line,
 }
 
 /*
- * What a stock kernel needs to be told on this board: where its console is, and to reset warmly after
- * a panic and only then, because distributions leave out the driver of pvpanic.
+ * What a stock kernel needs to be told on this board: where its console is, and to reset warmly
+ * after a panic and only then, because distributions leave out the driver of pvpanic.
  */
 static const char *own_command_line(const struct machine_config *config)
 {

@@ -4,9 +4,9 @@
  * carries it never executes it. It is entered as a Linux kernel is, at EL1 with the MMU off; see
  * doctor_payload.h for the map.
  *
- * x0 holds the probe's address. A probe ends by branching to passed, failed or absent. Any exception
- * it does not expect ends it too, and is reported by its class (ESR_EL1.EC); one that it does expect
- * continues at `resume`, by a branch and not by ERET, at EL1 with interrupts masked.
+ * x0 holds the probe's address. A probe ends by branching to passed, failed or absent. Any
+ * exception it does not expect ends it too, and is reported by its class (ESR_EL1.EC); one that it
+ * does expect continues at `resume`, by a branch and not by ERET, at EL1 with interrupts masked.
  */
 #include "arch/aarch64/doctor_payload.h"
 #include "arch/doctor.h"

@@ -8,6 +8,9 @@
 
 #define GICV2_VCPUS_MAX 8u
 
+_Static_assert(LAYOUT_GSI_COUNT <= ARCH_IRQCHIP_ROUTES_MAX, "every pin has a route");
+_Static_assert(LAYOUT_VIRTIO_GSI_END <= LAYOUT_GSI_COUNT, "every window has a pin");
+
 /* --- choice --- */
 
 static bool offers(const struct vm *vm, uint32_t type)
@@ -37,7 +40,8 @@ int gic_choose(struct gic *gic, const struct vm *vm, const struct arch_options *
     }
     *gic = (struct gic){.kind = GIC_V3, .messages = options->messages};
     if (gic->messages && !offers(vm, KVM_DEV_TYPE_ARM_VGIC_ITS))
-        return err_set(err, -ENOTSUP, "this host's KVM has no ITS, which PCI needs; use --bus mmio");
+        return err_set(err, -ENOTSUP,
+                       "this host's KVM has no ITS, which PCI needs; use --bus mmio");
     return 0;
 }
 
@@ -150,8 +154,8 @@ unsigned arch_irqchip_routes(struct kvm_irq_routing_entry *routes, uint32_t *gsi
 }
 
 /*
- * To an ITS a message is what a device writes, and who it is. A v2m frame's message is the number of
- * an interrupt among the frame's own; others lead to an ITS that is not there, and vanish.
+ * To an ITS a message is what a device writes, and who it is. A v2m frame's message is the number
+ * of an interrupt among the frame's own; others lead to an ITS that is not there, and vanish.
  */
 void arch_message_route(const struct arch_host *host, const struct msi_message *message,
                         struct kvm_irq_routing_entry *route)

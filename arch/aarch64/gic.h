@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The in-kernel interrupt controller: a GICv3 with an ITS for messages, or where the host has none
- * a GICv2, whose v2m frame is this: messages are SPIs, and nobody needs to serve the frame, because
- * devices write no messages but raise eventfds (Linux, Documentation/virt/kvm/devices/arm-vgic*.rst).
+ * The in-kernel interrupt controller (Linux, Documentation/virt/kvm/devices/arm-vgic*.rst): a GICv3
+ * with an ITS for messages, or where the host has none a GICv2. Messages to its v2m frame are SPIs,
+ * and nobody needs to serve the frame: devices write no messages, they raise eventfds.
  */
 #ifndef HUSK_ARCH_AARCH64_GIC_H
 #define HUSK_ARCH_AARCH64_GIC_H
@@ -19,8 +19,8 @@ struct gic {
 };
 
 /*
- * Chooses what `vm`'s host can do. Errors, all -ENOTSUP: it has no GIC, no way for messages that are
- * asked for, or too few vCPUs.
+ * Chooses what `vm`'s host can do. Errors, all -ENOTSUP: it has no GIC, no way for messages that
+ * are asked for, or too few vCPUs.
  */
 int gic_choose(struct gic *gic, const struct vm *vm, const struct arch_options *options,
                struct err *err);

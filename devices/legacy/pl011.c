@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Register semantics: Arm PrimeCell UART (PL011) Technical Reference Manual, DDI 0183, chapter 3. */
+/* Register semantics: PrimeCell UART (PL011) Technical Reference Manual, Arm DDI 0183, chapter 3. */
 #include "devices/legacy/pl011.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Register semantics: Arm PrimeCell Real Time Clock (PL031) Technical Reference Manual, DDI 0224. */
+/* Register semantics: PrimeCell Real Time Clock (PL031), Arm DDI 0224. */
 #include "devices/legacy/pl031.h"
 
 #include <time.h>
@@ -49,7 +49,9 @@ static uint32_t read_register(const struct pl031 *rtc, uint64_t offset)
 
 static void read_registers(void *device, uint64_t offset, void *data, unsigned size)
 {
-    bus_set_value(data, size, primecell_is_access(offset, size) ? read_register(device, offset) : 0);
+    bool meant = primecell_is_access(offset, size);
+
+    bus_set_value(data, size, meant ? read_register(device, offset) : 0);
 }
 
 static void write_registers(void *device, uint64_t offset, const void *data, unsigned size)

@@ -225,7 +225,8 @@ static void refuses_what_no_tree_can_say(void **state)
     (void)state;
     assert_int_equal(memory_create(&memory, &range, 1, NULL), 0);
     config.cpu_count = 0;
-    assert_failure(fdt_build(&memory, area, &config, &err), -EINVAL, &err, "0 processors; 1 to 512");
+    assert_failure(fdt_build(&memory, area, &config, &err), -EINVAL, &err,
+                   "0 processors; 1 to 512");
     config = with_gicv2();
     config.cpu_count = 9;
     assert_failure(fdt_build(&memory, area, &config, &err), -EINVAL, &err, "9 processors; 1 to 8");

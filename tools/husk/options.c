@@ -24,7 +24,7 @@ static const char help[] =
     "                     name replaces the default\n"
     "  --cmdline TEXT     kernel arguments instead of all defaults\n"
     "  --cpus N           virtual CPUs, 1 to 64 (default 1)\n"
-    "  --cpu-without LIST features of the processor to keep from the guest: sve, pauth, pmu (aarch64)\n"
+    "  --cpu-without LIST features to keep from the guest's processors: sve, pauth, pmu (aarch64)\n"
     "  --memory SIZE      RAM, for example 512M or 6G (default 256M)\n"
     "  --disk PATH[,ro][,serial=TEXT][,cache=writeback|none|unsafe][,queues=N]...\n"
     "                     a raw image or block device as /dev/vda, the next as /dev/vdb, ...;\n"
