@@ -4,6 +4,7 @@
  *
  *     version        KVM_GET_API_VERSION gives 11
  *     no-irqfd       KVM_CHECK_EXTENSION denies KVM_CAP_IRQFD
+ *     one-vcpu       KVM_CHECK_EXTENSION says that a machine has one vCPU at most
  *     fail-entry     the first KVM_RUN ends in KVM_EXIT_FAIL_ENTRY
  *     run-error      KVM_RUN fails with EFAULT
  *     unknown-exit   the first KVM_RUN ends for a reason that nobody knows
@@ -72,6 +73,9 @@ int ioctl(int fd, unsigned long request, ...)
     if (request == KVM_CHECK_EXTENSION && (uintptr_t)argument == KVM_CAP_IRQFD &&
         faking("no-irqfd"))
         return 0;
+    if (request == KVM_CHECK_EXTENSION && (uintptr_t)argument == KVM_CAP_MAX_VCPUS &&
+        faking("one-vcpu"))
+        return 1;
     if (request == KVM_RUN && faking("fail-entry"))
         return fake_exit(KVM_EXIT_FAIL_ENTRY);
     if (request == KVM_RUN && faking("run-error"))

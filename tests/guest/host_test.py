@@ -51,9 +51,9 @@ set -- setpriv --reuid 65534 --regid 65534 --clear-groups "$program" "$@"
 class FakeKvm(guest.GuestTest):
     """KVM's own ways to fail, which no host shows on demand; see fake_kvm.c."""
 
-    def run_with(self, fake):
+    def run_with(self, fake, *options):
         environment = dict(os.environ, LD_PRELOAD=FAKE_KVM, FAKE_KVM=fake)
-        return self.run_payload("ends", "hello", env=environment)
+        return self.run_payload("ends", "hello", *options, env=environment)
 
     def doctor_with(self, fake):
         environment = dict(os.environ, LD_PRELOAD=FAKE_KVM, FAKE_KVM=fake)
@@ -72,6 +72,10 @@ class FakeKvm(guest.GuestTest):
         checks = self.doctor_with("no-irqfd")
         self.assertEqual(checks["KVM_CAP_IRQFD"]["result"], "no")
         self.assertNotIn("64-bit mode", checks)
+
+    def test_more_vcpus_than_kvm_gives(self):
+        self.assert_one_line(self.run_with("one-vcpu", "--cpus", "2"), guest.HOST,
+                             "2 vCPUs are more than the 1", "lower --cpus")
 
     def test_interrupted_creation(self):
         self.assertEqual(self.run_with("interrupted").status, guest.POWER_OFF)
