@@ -24,7 +24,7 @@
  *
  *     gsi n is shared interrupt (SPI) n of the GIC, which is its interrupt 32 + n
  *      1        serial (edge)
- *      2 .. 26  virtio-mmio (edge)
+ *      2 .. 31  virtio-mmio (edge)
  *     32 ..     messages (MSI-X); with a GICv2 they become SPIs from 32 on
  *
  *     private interrupt (PPI) 7: PMU; 11: virtual timer; 13, 14: physical timers
@@ -61,7 +61,7 @@
 
 #define LAYOUT_SERIAL_GSI 1u
 #define LAYOUT_VIRTIO_GSI_FIRST 2u
-#define LAYOUT_VIRTIO_GSI_END 27u
+#define LAYOUT_VIRTIO_GSI_END 32u
 #define LAYOUT_GSI_COUNT 32u /* the least that a GIC has: a guest sets up each, by exits */
 #define LAYOUT_GICV2M_SPI_COUNT 512u
 

@@ -7,6 +7,7 @@
  *     one-vcpu       KVM_CHECK_EXTENSION says that a machine has one vCPU at most
  *     fail-entry     the first KVM_RUN ends in KVM_EXIT_FAIL_ENTRY
  *     run-error      KVM_RUN fails with EFAULT
+ *     undecoded      KVM_RUN fails with ENOSYS
  *     unknown-exit   the first KVM_RUN ends for a reason that nobody knows
  *     interrupted    KVM_CREATE_VM is interrupted three times
  */
@@ -80,6 +81,8 @@ int ioctl(int fd, unsigned long request, ...)
         return fake_exit(KVM_EXIT_FAIL_ENTRY);
     if (request == KVM_RUN && faking("run-error"))
         return fail(EFAULT);
+    if (request == KVM_RUN && faking("undecoded"))
+        return fail(ENOSYS);
     if (request == KVM_RUN && faking("unknown-exit"))
         return fake_exit(UNKNOWN_REASON);
     if (request == KVM_CREATE_VM && faking("interrupted") && interruptions++ < INTERRUPTIONS)

@@ -91,6 +91,11 @@ class FakeKvm(guest.GuestTest):
         self.assertEqual(result.status, guest.FAILURE, result)
         self.assertIn("KVM cannot run vCPU 0: Bad address", result.err.splitlines()[-1])
 
+    def test_instruction_that_kvm_does_not_decode(self):
+        result = self.run_with("undecoded")
+        self.assertEqual(result.status, guest.FAILURE, result)
+        self.assertIn("cannot run an instruction of the guest", result.err.splitlines()[-1])
+
     def test_exit_that_nobody_knows(self):
         result = self.run_with("unknown-exit")
         self.assertEqual(result.status, guest.FAILURE, result)

@@ -201,6 +201,17 @@ static void note_exit(struct vcpu *vcpu)
         vcpu->world->first_exit(vcpu->world->context);
 }
 
+/* arm64 has no exit for an access to a device by an instruction that KVM does not decode. */
+static enum vcpu_end failed_run(int failure, uint64_t *code)
+{
+    if (failure == ENOSYS) {
+        *code = KVM_INTERNAL_ERROR_EMULATION;
+        return VCPU_INTERNAL_ERROR;
+    }
+    *code = (uint64_t)failure;
+    return VCPU_RUN_FAILED;
+}
+
 /* Runs the guest until the vCPU is stopped or cannot go on. */
 static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
 {
@@ -221,8 +232,7 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
 
             if (retry_with_memory(vcpu))
                 continue;
-            *code = (uint64_t)failure;
-            return VCPU_RUN_FAILED;
+            return failed_run(failure, code);
         }
     }
     return VCPU_STOPPED;

@@ -29,7 +29,7 @@ enum vcpu_end {
     VCPU_RESET,          /* KVM_SYSTEM_EVENT_RESET; code is its flags */
     VCPU_CRASHED,        /* KVM_SYSTEM_EVENT_CRASH */
     VCPU_TRIPLE_FAULT,   /* KVM_EXIT_SHUTDOWN */
-    VCPU_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR: an instruction that KVM cannot run */
+    VCPU_INTERNAL_ERROR, /* an instruction that KVM cannot run; code: KVM_INTERNAL_ERROR_* */
     VCPU_FAIL_ENTRY,     /* KVM_EXIT_FAIL_ENTRY: the processor refuses the state */
     VCPU_RUN_FAILED,     /* KVM_RUN itself; code is the errno */
     VCPU_UNEXPECTED,     /* an exit that Husk does not know; code is its reason */
