@@ -54,7 +54,7 @@ struct fixture {
 
 /* --- life --- */
 
-static int open_fixture(void **state)
+static inline int open_fixture(void **state)
 {
     static struct fixture f;
     struct err err;
@@ -72,7 +72,7 @@ static int open_fixture(void **state)
     return 0;
 }
 
-static int close_fixture(void **state)
+static inline int close_fixture(void **state)
 {
     struct fixture *f = *state;
 
@@ -87,13 +87,13 @@ static int close_fixture(void **state)
 
 /* --- the guest --- */
 
-static uint64_t buffer_at(unsigned index)
+static inline uint64_t buffer_at(unsigned index)
 {
     return BUFFERS + (uint64_t)(index % SIZE) * BUFFER_SIZE;
 }
 
 /* As Linux does it: the header has a buffer of its own. */
-static void refill(struct fixture *f, unsigned count)
+static inline void refill(struct fixture *f, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         uint64_t at = buffer_at(f->offered++);
@@ -107,15 +107,16 @@ static void refill(struct fixture *f, unsigned count)
     mock_kick(&f->driver, RECEIVE);
 }
 
-static void start(struct fixture *f, unsigned buffers)
+static inline void start(struct fixture *f, unsigned buffers)
 {
     f->offered = f->taken = 0;
     mock_start(&f->driver, 0, 2 * SIZE);
     refill(f, buffers);
 }
 
-static struct virtio_vsock_hdr header_of(const struct fixture *f, unsigned operation,
-                                         uint32_t host_port, uint32_t guest_port, uint32_t size)
+static inline struct virtio_vsock_hdr header_of(const struct fixture *f, unsigned operation,
+                                                uint32_t host_port, uint32_t guest_port,
+                                                uint32_t size)
 {
     return (struct virtio_vsock_hdr){
         .src_cid = GUEST_CID,
@@ -130,14 +131,14 @@ static struct virtio_vsock_hdr header_of(const struct fixture *f, unsigned opera
     };
 }
 
-static uint8_t pattern(size_t at)
+static inline uint8_t pattern(size_t at)
 {
     return (uint8_t)(at * 7 + (at >> 8));
 }
 
 /* Offers a packet without a kick; its payload are bytes [from, from + size) of the pattern. */
-static void put(struct fixture *f, const struct virtio_vsock_hdr *header, uint32_t size,
-                size_t from)
+static inline void put(struct fixture *f, const struct virtio_vsock_hdr *header, uint32_t size,
+                       size_t from)
 {
     uint8_t *bytes = mock_at(&f->guest, PACKET, HEADER + size);
     const struct mock_descriptor pieces[] = {
@@ -151,7 +152,7 @@ static void put(struct fixture *f, const struct virtio_vsock_hdr *header, uint32
     mock_add(&f->driver.rings[SEND], pieces, 2);
 }
 
-static void say_raw(struct fixture *f, const struct virtio_vsock_hdr *header, uint32_t size)
+static inline void say_raw(struct fixture *f, const struct virtio_vsock_hdr *header, uint32_t size)
 {
     uint32_t name, length;
 
@@ -161,15 +162,15 @@ static void say_raw(struct fixture *f, const struct virtio_vsock_hdr *header, ui
         assert_int_equal(length, 0);
 }
 
-static void say(struct fixture *f, unsigned operation, uint32_t host_port, uint32_t guest_port)
+static inline void say(struct fixture *f, unsigned operation, uint32_t host_port, uint32_t guest_port)
 {
     struct virtio_vsock_hdr header = header_of(f, operation, host_port, guest_port, 0);
 
     say_raw(f, &header, 0);
 }
 
-static void say_shutdown(struct fixture *f, uint32_t host_port, uint32_t guest_port,
-                         uint32_t flags)
+static inline void say_shutdown(struct fixture *f, uint32_t host_port, uint32_t guest_port,
+                                uint32_t flags)
 {
     struct virtio_vsock_hdr header = header_of(f, OP(SHUTDOWN), host_port, guest_port, 0);
 
@@ -178,8 +179,8 @@ static void say_shutdown(struct fixture *f, uint32_t host_port, uint32_t guest_p
 }
 
 /* Bytes [from, from + size) of the pattern. */
-static void say_data(struct fixture *f, uint32_t host_port, uint32_t guest_port, uint32_t size,
-                     size_t from)
+static inline void say_data(struct fixture *f, uint32_t host_port, uint32_t guest_port,
+                            uint32_t size, size_t from)
 {
     struct virtio_vsock_hdr header = header_of(f, OP(RW), host_port, guest_port, size);
     uint32_t name, length;
@@ -191,7 +192,7 @@ static void say_data(struct fixture *f, uint32_t host_port, uint32_t guest_port,
 }
 
 /* The next packet for the guest; false: there is none. Its buffer stays as it is until refilled. */
-static bool hear(struct fixture *f, struct virtio_vsock_hdr *header, const uint8_t **payload)
+static inline bool hear(struct fixture *f, struct virtio_vsock_hdr *header, const uint8_t **payload)
 {
     const uint8_t *bytes = mock_at(&f->guest, buffer_at(f->taken), BUFFER_SIZE);
     uint32_t name, length;
@@ -206,7 +207,7 @@ static bool hear(struct fixture *f, struct virtio_vsock_hdr *header, const uint8
     return true;
 }
 
-static struct virtio_vsock_hdr expect(struct fixture *f, unsigned operation)
+static inline struct virtio_vsock_hdr expect(struct fixture *f, unsigned operation)
 {
     struct virtio_vsock_hdr header;
 
@@ -216,8 +217,8 @@ static struct virtio_vsock_hdr expect(struct fixture *f, unsigned operation)
     return header;
 }
 
-static struct virtio_vsock_hdr expect_of(struct fixture *f, unsigned operation,
-                                         uint32_t host_port, uint32_t guest_port)
+static inline struct virtio_vsock_hdr expect_of(struct fixture *f, unsigned operation,
+                                                uint32_t host_port, uint32_t guest_port)
 {
     struct virtio_vsock_hdr header = expect(f, operation);
 
@@ -228,7 +229,7 @@ static struct virtio_vsock_hdr expect_of(struct fixture *f, unsigned operation,
     return header;
 }
 
-static void expect_silence(struct fixture *f)
+static inline void expect_silence(struct fixture *f)
 {
     struct virtio_vsock_hdr header;
 
@@ -239,7 +240,8 @@ static void expect_silence(struct fixture *f)
 
 /* --- the host --- */
 
-static int unix_socket(const char *path, bool listening)
+/* A socket that listens there, or is connected to who does; -1: his backlog is full. */
+static inline int try_socket(const char *path, bool listening)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -248,18 +250,28 @@ static int unix_socket(const char *path, bool listening)
     if (listening) {
         assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
         assert_int_equal(listen(fd, SOMAXCONN), 0);
-    } else {
-        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    } else if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        assert_int_equal(errno, EAGAIN);
+        close(fd);
+        return -1;
     }
     return fd;
 }
 
-static void write_text(int fd, const char *text)
+static inline int unix_socket(const char *path, bool listening)
+{
+    int fd = try_socket(path, listening);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static inline void write_text(int fd, const char *text)
 {
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-static void expect_text(int fd, const char *text)
+static inline void expect_text(int fd, const char *text)
 {
     char read[64] = "";
 
@@ -267,7 +279,7 @@ static void expect_text(int fd, const char *text)
     assert_string_equal(read, text);
 }
 
-static void expect_end(int fd)
+static inline void expect_end(int fd)
 {
     char byte;
 
@@ -275,7 +287,7 @@ static void expect_end(int fd)
 }
 
 /* Reads what there is, which is the pattern from `at` on; how much it was. */
-static size_t read_pattern(int fd, size_t at, size_t most)
+static inline size_t read_pattern(int fd, size_t at, size_t most)
 {
     static uint8_t bytes[1 << 20];
     size_t done = 0;
@@ -293,7 +305,7 @@ static size_t read_pattern(int fd, size_t at, size_t most)
     return done;
 }
 
-static size_t descriptors(void)
+static inline size_t descriptors(void)
 {
     DIR *folder = opendir("/proc/self/fd");
     size_t count = 0;
@@ -307,7 +319,7 @@ static size_t descriptors(void)
 /* --- connections --- */
 
 /* A program that has connected to PORT of the guest, which has accepted. */
-static int connect_host(struct fixture *f, uint32_t *host_port)
+static inline int connect_host(struct fixture *f, uint32_t *host_port)
 {
     int fd = unix_socket(f->path, false);
     char line[32];
@@ -322,7 +334,7 @@ static int connect_host(struct fixture *f, uint32_t *host_port)
 }
 
 /* The guest has connected to PORT of the host; the program's socket. */
-static int connect_guest(struct fixture *f, int listener, uint32_t guest_port)
+static inline int connect_guest(struct fixture *f, int listener, uint32_t guest_port)
 {
     int fd;
 
