@@ -212,7 +212,7 @@ static uint32_t receive(struct vsock_connection *connection, const struct iovec 
     return 0;
 }
 
-/* The size of a packet of data, or 0. Without credit the guest is asked, once, whether it has any. */
+/* The size of a packet of data, or 0. Without credit the guest is asked for some, once. */
 static uint32_t read_packet(struct vsock_connection *connection, const struct iovec *iov,
                             unsigned count)
 {

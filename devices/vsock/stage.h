@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes that wait for a socket: a ring of bounded size, which has memory only while it holds any. */
+/* Bytes that wait for a socket: a bounded ring, which has memory only while it holds any. */
 #ifndef HUSK_DEVICES_VSOCK_STAGE_H
 #define HUSK_DEVICES_VSOCK_STAGE_H
 
@@ -17,8 +17,8 @@ struct vsock_stage {
 void vsock_stage_init(struct vsock_stage *stage, uint32_t capacity);
 
 /*
- * Appends bytes [offset, offset + size) of the list, which fit. Errors: -ENOMEM, and the stage is as
- * before.
+ * Appends bytes [offset, offset + size) of the list, which fit. Errors: -ENOMEM, and the stage is
+ * as before.
  */
 int vsock_stage_put(struct vsock_stage *stage, const struct iovec *iov, unsigned count,
                     size_t offset, uint32_t size);

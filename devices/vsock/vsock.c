@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of a vsock, its listening socket, and the packets that the guest and it send to each other. */
+/* Life of a vsock, its listening socket, and the packets that it and the guest exchange. */
 #include "devices/vsock/vsock_parts.h"
 
 #include "core/timing.h"
@@ -73,12 +73,12 @@ static int open_listener(struct vsock *vsock, struct err *err)
     if (rc)
         return err_set(err, rc, "cannot make the socket (%s); check the folder",
                        strerrordesc_np(-rc));
+    if (lstat(vsock->address.sun_path, &status) < 0)
+        return err_sys(err, -errno, "cannot look at the socket that was made");
     vsock->bound = true;
-    if (listen(fd, SOMAXCONN) < 0 || lstat(vsock->address.sun_path, &status) < 0)
-        return err_sys(err, -errno, "cannot listen");
     vsock->device = status.st_dev;
     vsock->inode = status.st_ino;
-    return 0;
+    return listen(fd, SOMAXCONN) < 0 ? err_sys(err, -errno, "cannot listen") : 0;
 }
 
 /* Unless somebody has put something else there. */

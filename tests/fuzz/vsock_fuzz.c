@@ -66,7 +66,8 @@ static void connect_program(struct host *host, unsigned program, const char *lin
 {
     leave(host, program);
     host->programs[program] = new_socket();
-    if (connect(host->programs[program], (struct sockaddr *)&host->guests, sizeof host->guests) == 0)
+    if (connect(host->programs[program], (struct sockaddr *)&host->guests,
+                sizeof host->guests) == 0)
         send(host->programs[program], line, strlen(line), MSG_NOSIGNAL);
 }
 

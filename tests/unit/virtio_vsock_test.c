@@ -72,9 +72,9 @@ static void a_line_comes_in_pieces_with_data_behind_it(void **state)
 static void a_wrong_line_closes_the_connection(void **state)
 {
     static const char *const lines[] = {
-        "\n", "CONNECT\n", "CONNECT \n", "connect 5\n", "CONNECT 5 \n", "CONNECT -5\n", "CONNECT 5x\n",
-        "CONNECT +5\n", "CONNECT 4294967295\n", "CONNECT 99999999999\n", "CONNECT 1234567890123456",
-        "GET / HTTP/1.1\r\n",
+        "\n", "CONNECT\n", "CONNECT \n", "connect 5\n", "CONNECT 5 \n", "CONNECT -5\n",
+        "CONNECT 5x\n", "CONNECT +5\n", "CONNECT 4294967295\n", "CONNECT 99999999999\n",
+        "CONNECT 1234567890123456", "GET / HTTP/1.1\r\n",
     };
     struct fixture *f = *state;
     size_t before;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The socket device on a real loop thread, while a "vCPU" starts and resets it, programs of the host
- * come and go, and somebody reads its counters. Most useful under ThreadSanitizer.
+ * The socket device on a real loop thread, while a "vCPU" starts and resets it, programs of the
+ * host come and go, and somebody reads its counters. Most useful under ThreadSanitizer.
  */
 #include "support/vsock_fixture.h"
 
