@@ -12,6 +12,7 @@
  *     arch_memory_deferred while part of memory is missing
  *     arch_vcpus_create    after the first memslot: vCPUs and interrupt controllers
  *     arch_vcpu_enter      the boot vCPU's registers and tables, as the boot protocol wants
+ *     arch_vcpu_resume     after a pause
  *     arch_vcpu_describe   registers in words, when a guest cannot go on
  */
 #ifndef HUSK_ARCH_H
@@ -99,6 +100,12 @@ int arch_vcpus_create(struct arch_host *host, const struct vm *vm, const struct 
 /* Sets the boot vCPU to the start of `entry`, writing what tables it needs to guest memory. */
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct guest_memory *memory,
                     const struct boot_entry *entry, struct err *err);
+
+/*
+ * Has the guest know that `vcpu`, which does not run, was paused by its host, so that its watchdogs
+ * do not take the pause for a fault of its own. Nothing where the guest does not listen.
+ */
+void arch_vcpu_resume(const struct vcpu *vcpu);
 
 /*
  * Describes registers and the bytes at the program counter, several lines, for a person. Always

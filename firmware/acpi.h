@@ -49,6 +49,8 @@ struct acpi_config {
     uint32_t rtc_gsi;  /* 0: the RTC raises no interrupt */
     uint16_t pvpanic_port; /* 0: none */
 
+    uint32_t power_button_gsi; /* 0: no button */
+
     const struct acpi_virtio_mmio *virtio_mmio;
     unsigned virtio_mmio_count;
 

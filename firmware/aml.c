@@ -20,7 +20,9 @@ enum opcode {
     OP_SCOPE = 0x10,
     OP_BUFFER = 0x11,
     OP_PACKAGE = 0x12,
+    OP_METHOD = 0x14,
     OP_EXTENDED = 0x5b,
+    OP_NOTIFY = 0x86,
     OP_DEVICE = 0x82, /* after OP_EXTENDED */
 };
 
@@ -131,6 +133,24 @@ struct aml_block aml_begin_scope(struct aml *aml, const char *name)
     block = begin(aml);
     put_name(aml, name);
     return block;
+}
+
+struct aml_block aml_begin_method(struct aml *aml, const char *name, uint8_t arguments)
+{
+    struct aml_block block;
+
+    put_byte(aml, OP_METHOD);
+    block = begin(aml);
+    put_name(aml, name);
+    put_byte(aml, arguments); /* section 20.2.5.2: MethodFlags; neither serialized nor at a level */
+    return block;
+}
+
+void aml_notify(struct aml *aml, const char *object, uint8_t value)
+{
+    put_byte(aml, OP_NOTIFY);
+    put_name(aml, object);
+    aml_integer(aml, value);
 }
 
 struct aml_block aml_begin_device(struct aml *aml, const char *name)

@@ -30,10 +30,14 @@ struct aml_block aml_begin_scope(struct aml *aml, const char *name);
 struct aml_block aml_begin_device(struct aml *aml, const char *name);
 /* Name (name, Package () { ... }) of `count` elements. */
 struct aml_block aml_begin_package(struct aml *aml, const char *name, uint8_t count);
+/* Method (name, arguments) { ... } */
+struct aml_block aml_begin_method(struct aml *aml, const char *name, uint8_t arguments);
 void aml_end(struct aml *aml, struct aml_block block);
 
 /* An integer where a term is expected, in its shortest form. */
 void aml_integer(struct aml *aml, uint64_t value);
+/* Notify (object, value): in a method. */
+void aml_notify(struct aml *aml, const char *object, uint8_t value);
 /* Name (name, value) */
 void aml_name_integer(struct aml *aml, const char *name, uint64_t value);
 void aml_name_string(struct aml *aml, const char *name, const char *value);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The DSDT: constant data only, no methods, so that the guest has nothing to interpret.
+ * The DSDT: constant data, so that the guest has nothing to interpret, but for one method that runs
+ * when the power button is pressed.
  *
  * Processors are not in it: the MADT names them, and without hotplug or power states an ACPI0007
  * device each would tell the guest nothing.
  */
 #include "firmware/dsdt.h"
 
+#define NOTIFY_BUTTON_PRESSED 0x80u /* ACPI 6.5, section 5.6.6, of control method buttons */
 #define STA_PRESENT_ENABLED_WORKING 0x0bu /* hidden from users, as a panic notifier is */
 
 /* ACPI 6.5, section 7.4.2.6: the SLP_TYP for the one sleep state there is. */
@@ -116,6 +118,31 @@ static void write_pci(struct aml *aml, uint32_t window_base, uint32_t window_siz
     aml_end(aml, device);
 }
 
+/*
+ * A button that is no fixed hardware (ACPI 6.5, section 4.8.2.2.1.2), and the device whose interrupt
+ * says that it is pressed (section 5.6.9, the Generic Event Device).
+ */
+static void write_power_button(struct aml *aml, uint32_t gsi)
+{
+    struct aml_block device = aml_begin_device(aml, "PWRB");
+    struct aml_block resources, method;
+
+    aml_name_eisa_id(aml, "_HID", "PNP0C0C");
+    aml_name_integer(aml, "_UID", 0);
+    aml_end(aml, device);
+
+    device = aml_begin_device(aml, "GED_");
+    aml_name_string(aml, "_HID", "ACPI0013");
+    aml_name_integer(aml, "_UID", 0);
+    resources = aml_begin_resources(aml);
+    aml_interrupt(aml, gsi);
+    aml_end_resources(aml, resources);
+    method = aml_begin_method(aml, "_EVT", 1);
+    aml_notify(aml, "PWRB", NOTIFY_BUTTON_PRESSED);
+    aml_end(aml, method);
+    aml_end(aml, device);
+}
+
 void dsdt_write(struct aml *aml, const struct acpi_config *config)
 {
     struct aml_block scope;
@@ -128,6 +155,8 @@ void dsdt_write(struct aml *aml, const struct acpi_config *config)
         write_rtc(aml, config->rtc_port, config->rtc_gsi);
     if (config->pvpanic_port)
         write_pvpanic(aml, config->pvpanic_port);
+    if (config->power_button_gsi)
+        write_power_button(aml, config->power_button_gsi);
     if (config->ecam_base) {
         write_ecam(aml, (uint32_t)config->ecam_base);
         write_pci(aml, config->pci_window_base, config->pci_window_size);

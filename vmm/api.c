@@ -2,6 +2,7 @@
 /* The public API over struct machine: nothing here but translation. */
 #include "vmm/config.h"
 #include "vmm/husk.h"
+#include "vmm/log_sinks.h"
 #include "vmm/machine.h"
 #include "vmm/public_err.h"
 #include "vmm/virtio_bus.h"
@@ -13,7 +14,7 @@
 
 struct husk_vm {
     struct machine *machine;
-    struct husk_log log;
+    struct log_sinks sinks;
 };
 
 const char *husk_version(void)
@@ -21,38 +22,40 @@ const char *husk_version(void)
     return HUSK_VERSION;
 }
 
-static void pass_log_line(void *context, enum log_level level, const char *line)
+static struct husk_vm *allocate(void)
 {
-    const struct husk_log *log = context;
+    struct husk_vm *vm = calloc(1, sizeof *vm);
 
-    log->line(log->context, (enum husk_log_level)level, line);
+    if (vm)
+        log_sinks_init(&vm->sinks);
+    return vm;
+}
+
+static int create(const struct husk_config *config, const struct husk_log *first,
+                  struct husk_vm *vm, struct err *err)
+{
+    struct log log = log_sinks_log(&vm->sinks);
+    struct machine_config checked = {0};
+    int rc = first && first->line ? log_sinks_add(&vm->sinks, first, &log, err) : 0;
+
+    err->blame = ERR_BLAME_INPUT;
+    if (rc == 0)
+        rc = config_validate(config, &checked, err);
+    if (rc)
+        return rc;
+    err->blame = ERR_BLAME_HOST; /* where no step of the construction says otherwise */
+    return machine_create(&checked, &log, &vm->machine, err);
 }
 
 int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
                    struct husk_vm **out, struct husk_err *public_err)
 {
-    struct machine_config checked = {0};
     struct err err = {.blame = ERR_BLAME_HOST};
-    struct log sink = {0};
-    struct husk_vm *vm = calloc(1, sizeof *vm);
-    int rc;
+    struct husk_vm *vm = allocate();
+    int rc = vm ? create(config, log, vm, &err) : err_set(&err, -ENOMEM, "out of memory");
 
-    if (!vm) {
-        err_set(&err, -ENOMEM, "out of memory");
-        return public_err_pass(public_err, &err);
-    }
-    if (log && log->line) {
-        vm->log = *log;
-        sink = (struct log){pass_log_line, &vm->log, (enum log_level)log->level};
-    }
-    err.blame = ERR_BLAME_INPUT;
-    rc = config_validate(config, &checked, &err);
-    if (rc == 0) {
-        err.blame = ERR_BLAME_HOST; /* where no step of the construction says otherwise */
-        rc = machine_create(&checked, &sink, &vm->machine, &err);
-    }
     if (rc) {
-        free(vm);
+        husk_vm_destroy(vm);
         return public_err_pass(public_err, &err);
     }
     *out = vm;
@@ -86,9 +89,42 @@ int husk_vm_output_error(const struct husk_vm *vm)
     return console_output_error(&vm->machine->console);
 }
 
-void husk_vm_stop(struct husk_vm *vm)
+void husk_vm_stop(struct husk_vm *vm, uint32_t grace_ms)
 {
-    machine_stop(vm->machine, HUSK_REQUEST);
+    machine_power_off(vm->machine, grace_ms);
+}
+
+int husk_vm_pause(struct husk_vm *vm, struct husk_err *public_err)
+{
+    struct err err = {.blame = ERR_BLAME_INPUT};
+
+    return machine_pause(vm->machine, &err) ? public_err_pass(public_err, &err) : 0;
+}
+
+int husk_vm_resume(struct husk_vm *vm, struct husk_err *public_err)
+{
+    struct err err = {.blame = ERR_BLAME_INPUT};
+
+    return machine_resume(vm->machine, &err) ? public_err_pass(public_err, &err) : 0;
+}
+
+enum husk_state husk_vm_state(struct husk_vm *vm)
+{
+    return machine_state(vm->machine);
+}
+
+int husk_vm_add_log(struct husk_vm *vm, const struct husk_log *log, struct husk_err *public_err)
+{
+    struct err err = {.blame = ERR_BLAME_INPUT};
+
+    if (log_sinks_add(&vm->sinks, log, &vm->machine->log, &err))
+        return public_err_pass(public_err, &err);
+    return 0;
+}
+
+void husk_vm_remove_log(struct husk_vm *vm, const struct husk_log *log)
+{
+    log_sinks_remove(&vm->sinks, log, &vm->machine->log);
 }
 
 int husk_vm_refresh_disk(struct husk_vm *vm, uint32_t index, struct husk_err *public_err)
@@ -129,5 +165,6 @@ void husk_vm_destroy(struct husk_vm *vm)
     if (!vm)
         return;
     machine_destroy(vm->machine);
+    log_sinks_destroy(&vm->sinks);
     free(vm);
 }

@@ -19,6 +19,12 @@ struct pci_bus *board_pci_bus(struct board *board);
 int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err);
 
 /*
+ * Has the guest hear that somebody wants it to power off. Any thread. -ENOTSUP: the board has no
+ * button.
+ */
+int board_press_power_button(const struct machine *machine, struct err *err);
+
+/*
  * Loads kernel and initrd, writes the command line and the tables that describe the machine, and
  * sets machine->entry and machine->memory_used.
  */

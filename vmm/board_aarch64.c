@@ -104,6 +104,13 @@ void board_destroy(struct board *board)
     free(board);
 }
 
+/* Its button would be a line of a GPIO controller (PL061), which it does not have. */
+int board_press_power_button(const struct machine *machine, struct err *err)
+{
+    (void)machine;
+    return err_set(err, -ENOTSUP, "this machine has no power button");
+}
+
 int board_connect(struct machine *machine, struct board *board, struct err *err)
 {
     return board->has_uart ? vm_connect_irq(&machine->vm, &board->uart_irq, err) : 0;

@@ -136,7 +136,15 @@ bool board_reset_is_panic(const struct board *board, uint64_t flags)
     return false;
 }
 
-/* The RTC's and the SCI's lines are skipped, because guests expect those devices there. */
+int board_press_power_button(const struct machine *machine, struct err *err)
+{
+    return vm_pulse_irq(&machine->vm, LAYOUT_POWER_BUTTON_GSI, err);
+}
+
+/*
+ * The RTC's and the SCI's lines are skipped, because guests expect those devices there; that of the
+ * SCI, which hardware-reduced ACPI has none of, is the power button's.
+ */
 int board_virtio_slot(unsigned slot, uint64_t *window, uint32_t *gsi, struct err *err)
 {
     *gsi = LAYOUT_VIRTIO_GSI_FIRST + slot;
@@ -209,6 +217,7 @@ static int write_acpi(struct machine *machine, struct gpa *rsdp, struct err *err
         .serial_gsi = LAYOUT_SERIAL_GSI,
         .rtc_port = LAYOUT_RTC_PORT,
         .pvpanic_port = LAYOUT_PVPANIC_PORT,
+        .power_button_gsi = LAYOUT_POWER_BUTTON_GSI,
         .virtio_mmio = windows,
         .virtio_mmio_count = pci ? 0 : machine->virtio_count,
         .ecam_base = pci ? LAYOUT_PCI_ECAM : 0,

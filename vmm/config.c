@@ -5,6 +5,7 @@
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
+#include "vmm/config_sizes.h"
 #include "vmm/config_vsock.h"
 #include "vmm/public_err.h"
 
@@ -23,14 +24,21 @@ struct owned_bytes {
 
 struct owned {
     struct owned_bytes *pieces;
+    uint32_t disk_size; /* the caller's, for when the arrays are his again */
+    uint32_t net_size;
+    uint32_t vsock_size;
     struct husk_disk disks[HUSK_DISKS_MAX];
     struct husk_net nets[HUSK_NETS_MAX];
 };
 
-void husk_config_init_size(struct husk_config *config, size_t size)
+void husk_config_init_sizes(struct husk_config *config, size_t size, size_t disk_size,
+                            size_t net_size, size_t vsock_size)
 {
     const struct husk_config defaults = {
         .size = (uint32_t)size,
+        .disk_size = (uint32_t)disk_size,
+        .net_size = (uint32_t)net_size,
+        .vsock_size = (uint32_t)vsock_size,
         .cpus = 1,
         .memory = 256ull << 20,
         .console = HUSK_CONSOLE_SERIAL,
@@ -45,6 +53,9 @@ void husk_config_init_size(struct husk_config *config, size_t size)
 void husk_config_release(struct husk_config *config)
 {
     struct owned *owned = config->owned;
+    size_t disk_size = owned ? owned->disk_size : config->disk_size;
+    size_t net_size = owned ? owned->net_size : config->net_size;
+    size_t vsock_size = owned ? owned->vsock_size : config->vsock_size;
 
     while (owned && owned->pieces) {
         struct owned_bytes *piece = owned->pieces;
@@ -53,14 +64,23 @@ void husk_config_release(struct husk_config *config)
         free(piece);
     }
     free(owned);
-    husk_config_init_size(config, config->size); /* so that nothing points at what is gone */
+    /* so that nothing points at what is gone */
+    husk_config_init_sizes(config, config->size, disk_size, net_size, vsock_size);
 }
 
 static struct owned *owned_by(struct husk_config *config)
 {
-    if (!config->owned)
-        config->owned = calloc(1, sizeof(struct owned));
-    return config->owned;
+    struct owned *owned = config->owned;
+
+    if (owned)
+        return owned;
+    owned = config->owned = calloc(1, sizeof *owned);
+    if (owned) {
+        owned->disk_size = config->disk_size;
+        owned->net_size = config->net_size;
+        owned->vsock_size = config->vsock_size;
+    }
+    return owned;
 }
 
 void *config_own(struct husk_config *config, const void *bytes, size_t size)
@@ -178,11 +198,6 @@ static int check_optional_path(const char *key, const char *path, struct err *er
 
 static int check_disks(const struct husk_config *config, struct err *err)
 {
-    if (config->disk_count > HUSK_DISKS_MAX)
-        return err_set(err, -ERANGE, "disks: %u are too many; give %d at most",
-                       config->disk_count, HUSK_DISKS_MAX);
-    if (config->disk_count > 0 && !config->disks)
-        return err_set(err, -EINVAL, "disks: the array is missing");
     for (uint32_t i = 0; i < config->disk_count; i++) {
         int rc = config_check_disk(&config->disks[i], err);
 
@@ -196,11 +211,6 @@ static int check_disks(const struct husk_config *config, struct err *err)
 
 static int check_nets(const struct husk_config *config, struct err *err)
 {
-    if (config->net_count > HUSK_NETS_MAX)
-        return err_set(err, -ERANGE, "nets: %u are too many; give %d at most", config->net_count,
-                       HUSK_NETS_MAX);
-    if (config->net_count > 0 && !config->nets)
-        return err_set(err, -EINVAL, "nets: the array is missing");
     for (uint32_t i = 0; i < config->net_count; i++) {
         int rc = config_check_net(&config->nets[i], err);
 
@@ -257,33 +267,20 @@ static int check(const struct husk_config *config, struct err *err)
     return check_disks(config, err) ?: check_nets(config, err) ?: check_vsock(config, err);
 }
 
-/* The caller may be older and know fewer fields: those that it lacks have their defaults. */
-static int read_public(const struct husk_config *from, struct husk_config *config, struct err *err)
-{
-    size_t smallest = offsetof(struct husk_config, owned) + sizeof from->owned;
-
-    husk_config_init(config);
-    if (from->size < smallest || from->size > 4096)
-        return err_set(err, -EINVAL, "husk_config: size is %u; call husk_config_init() first",
-                       from->size);
-    memcpy(config, from, from->size < sizeof *config ? from->size : sizeof *config);
-    return 0;
-}
-
-static int read_and_check(const struct husk_config *from, struct husk_config *config,
+static int open_and_check(const struct husk_config *from, struct config_view *view,
                           struct err *err)
 {
-    int rc = read_public(from, config, err);
+    int rc = config_open(from, view, err);
 
-    return rc ? rc : check(config, err);
+    return rc ? rc : check(&view->config, err);
 }
 
 int husk_config_check(const struct husk_config *config, struct husk_err *public_err)
 {
-    struct husk_config read;
+    struct config_view view;
     struct err err = {0};
 
-    return read_and_check(config, &read, &err) ? public_err_pass(public_err, &err) : 0;
+    return open_and_check(config, &view, &err) ? public_err_pass(public_err, &err) : 0;
 }
 
 /* --- the checked copy --- */
@@ -389,37 +386,39 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
                     struct err *err)
 {
     struct machine_config borrowed;
-    struct husk_config read;
+    const struct husk_config *read;
+    struct config_view view;
     uint32_t withheld;
     int rc;
 
     *config = (struct machine_config){0};
-    if ((rc = read_and_check(public_config, &read, err)) < 0 ||
-        (rc = check_host_memory(read.memory, err)) < 0 ||
-        (rc = config_cpu_withheld(read.cpu_without, &withheld, err)) < 0)
+    read = &view.config;
+    if ((rc = open_and_check(public_config, &view, err)) < 0 ||
+        (rc = check_host_memory(read->memory, err)) < 0 ||
+        (rc = config_cpu_withheld(read->cpu_without, &withheld, err)) < 0)
         return rc;
     borrowed = (struct machine_config){
-        .kernel = read.kernel,
-        .initrd = read.initrd,
-        .append = read.append,
-        .command_line = read.command_line,
-        .cpus = read.cpus,
+        .kernel = read->kernel,
+        .initrd = read->initrd,
+        .append = read->append,
+        .command_line = read->command_line,
+        .cpus = read->cpus,
         .cpu_withheld = withheld,
-        .iothreads = read.iothreads,
-        .bus = read.bus,
-        .memory = read.memory,
-        .disk_count = read.disk_count,
-        .net_count = read.net_count,
-        .rings = read.rings,
-        .console = read.console,
-        .console_in_fd = read.console_in_fd,
-        .console_out_fd = read.console_out_fd,
+        .iothreads = read->iothreads,
+        .bus = read->bus,
+        .memory = read->memory,
+        .disk_count = read->disk_count,
+        .net_count = read->net_count,
+        .rings = read->rings,
+        .console = read->console,
+        .console_in_fd = read->console_in_fd,
+        .console_out_fd = read->console_out_fd,
     };
-    for (uint32_t i = 0; i < read.disk_count; i++)
-        borrow_disk(&read.disks[i], &read, &borrowed.disks[i]);
-    for (uint32_t i = 0; i < read.net_count; i++)
-        borrow_net(&read.nets[i], i, &borrowed.nets[i]);
-    if (read.vsock)
-        borrowed.vsock = (struct machine_vsock){read.vsock->path, config_vsock_cid(read.vsock)};
+    for (uint32_t i = 0; i < read->disk_count; i++)
+        borrow_disk(&read->disks[i], read, &borrowed.disks[i]);
+    for (uint32_t i = 0; i < read->net_count; i++)
+        borrow_net(&read->nets[i], i, &borrowed.nets[i]);
+    if (read->vsock)
+        borrowed.vsock = (struct machine_vsock){read->vsock->path, config_vsock_cid(read->vsock)};
     return copy(&borrowed, config, err);
 }

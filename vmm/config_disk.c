@@ -3,6 +3,7 @@
 #include "vmm/config_disk.h"
 
 #include "vmm/config_keys.h"
+#include "vmm/config_sizes.h"
 #include "vmm/public_err.h"
 
 #include <errno.h>
@@ -104,9 +105,15 @@ static int add_disk(struct husk_config *config, const char *option, struct err *
 int husk_config_add_disk(struct husk_config *config, const char *option,
                          struct husk_err *public_err)
 {
+    struct config_view view;
     struct err err = {0};
+    int rc = config_open(config, &view, &err);
 
-    if (add_disk(config, option, &err) == 0)
+    if (rc == 0) {
+        rc = add_disk(&view.config, option, &err);
+        rc = config_close(&view, config, rc, &err);
+    }
+    if (rc == 0)
         return 0;
     err_prefix(&err, "disk \"%.200s\"", option);
     return public_err_pass(public_err, &err);

@@ -8,6 +8,7 @@
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
+#include "vmm/config_sizes.h"
 #include "vmm/config_vsock.h"
 #include "vmm/public_err.h"
 
@@ -741,9 +742,15 @@ static int parse(struct husk_config *config, const char *text, size_t size, stru
 int husk_config_parse_json(struct husk_config *config, const char *text, size_t size,
                            const char *name, struct husk_err *public_err)
 {
+    struct config_view view;
     struct err err = {0};
+    int rc = config_open(config, &view, &err);
 
-    if (parse(config, text, size, &err) == 0)
+    if (rc == 0) {
+        rc = parse(&view.config, text, size, &err);
+        rc = config_close(&view, config, rc, &err);
+    }
+    if (rc == 0)
         return 0;
     err_prefix(&err, "%s", name);
     return public_err_pass(public_err, &err);
@@ -751,9 +758,14 @@ int husk_config_parse_json(struct husk_config *config, const char *text, size_t 
 
 char *husk_config_to_json(const struct husk_config *config)
 {
-    json_t *root = write_object(config, config_keys, COUNT(config_keys));
-    char *text = json_dumps(root, JSON_INDENT(4));
+    struct config_view view;
+    json_t *root;
+    char *text;
 
+    if (config_open(config, &view, NULL))
+        return NULL;
+    root = write_object(&view.config, config_keys, COUNT(config_keys));
+    text = json_dumps(root, JSON_INDENT(4));
     json_decref(root);
     return text;
 }

@@ -4,6 +4,7 @@
 
 #include "devices/net/user_process.h"
 #include "vmm/config_keys.h"
+#include "vmm/config_sizes.h"
 #include "vmm/public_err.h"
 
 #include <errno.h>
@@ -299,9 +300,15 @@ static int add_net(struct husk_config *config, const char *option, struct err *e
 int husk_config_add_net(struct husk_config *config, const char *option,
                         struct husk_err *public_err)
 {
+    struct config_view view;
     struct err err = {0};
+    int rc = config_open(config, &view, &err);
 
-    if (add_net(config, option, &err) == 0)
+    if (rc == 0) {
+        rc = add_net(&view.config, option, &err);
+        rc = config_close(&view, config, rc, &err);
+    }
+    if (rc == 0)
         return 0;
     err_prefix(&err, "net \"%.200s\"", option);
     return public_err_pass(public_err, &err);

@@ -4,6 +4,7 @@
 
 #include "devices/vsock/vsock.h"
 #include "vmm/config_keys.h"
+#include "vmm/config_sizes.h"
 #include "vmm/public_err.h"
 
 #include <errno.h>
@@ -87,9 +88,15 @@ static int parse(struct husk_config *config, const char *option, struct err *err
 int husk_config_set_vsock(struct husk_config *config, const char *option,
                           struct husk_err *public_err)
 {
+    struct config_view view;
     struct err err = {0};
+    int rc = config_open(config, &view, &err);
 
-    if (parse(config, option, &err) == 0)
+    if (rc == 0) {
+        rc = parse(&view.config, option, &err);
+        rc = config_close(&view, config, rc, &err);
+    }
+    if (rc == 0)
         return 0;
     err_prefix(&err, "vsock \"%.200s\"", option);
     return public_err_pass(public_err, &err);

@@ -22,6 +22,10 @@
  * NULL. The library has no global state, installs no signal handlers, never exits the process and
  * writes to no descriptor that it was not given. Any number of machines can live in a process.
  *
+ * Any thread may call anything, several at once, with three exceptions: a struct husk_config is its
+ * owner's; husk_vm_start() is called once; and when husk_vm_destroy() is called, nobody else uses
+ * the machine any more. A callback must not call a function of its own machine.
+ *
  * Its threads block all signals, but KVM unblocks SIGRTMIN while a vCPU runs, which is how one is
  * stopped. So a SIGRTMIN that is sent to the whole process may be taken, and lost, by a vCPU.
  */
@@ -45,6 +49,7 @@ extern "C" {
 #define HUSK_NETS_MAX 8
 #define HUSK_FORWARDS_MAX 64
 #define HUSK_NET_QUEUES_MAX 8
+#define HUSK_LOGS_MAX 8
 
 /* --- errors and log lines --- */
 
@@ -155,6 +160,7 @@ struct husk_net {
     uint32_t forward_count; /* at most HUSK_FORWARDS_MAX */
     bool restricted;        /* user mode: the guest reaches nothing; only forwards lead in */
     bool vhost;             /* a tap's frames are moved by the host's kernel; no limits then */
+    uint16_t reserved;      /* 0 */
 };
 
 /*
@@ -168,54 +174,61 @@ struct husk_vsock {
 };
 
 /*
- * What a machine is to be. Strings and arrays that the caller sets are borrowed until the call
- * that uses them returns; what husk_config_parse_json() and the like allocate is freed by
- * husk_config_release().
+ * What a machine is to be. Fields are added at the ends of this struct and of those of its arrays,
+ * never in their padding, and 0 means what there was before. Strings and arrays that the caller
+ * sets are borrowed until the call that uses them returns; what husk_config_parse_json() and the like
+ * allocate is freed by husk_config_release().
  */
 struct husk_config {
-    uint32_t size; /* sizeof(struct husk_config) of the caller; husk_config_init() sets it */
+    /* Of the structs as the caller knows them; husk_config_init() sets them. A loader that makes an
+     * array makes it of this library's elements, and says so here. */
+    uint32_t size;      /* sizeof(struct husk_config) */
+    uint32_t disk_size; /* sizeof(struct husk_disk) */
+    uint32_t net_size;  /* sizeof(struct husk_net) */
+
+    uint32_t disk_count;
+    const struct husk_disk *disks; /* /dev/vda, /dev/vdb, ... */
+    const struct husk_net *nets;   /* eth0, eth1, ... */
+    uint32_t net_count;
+    uint32_t vsock_size;            /* sizeof(struct husk_vsock) */
+    const struct husk_vsock *vsock; /* or NULL */
+    void *owned;                    /* private */
 
     const char *kernel;       /* bzImage or ELF, on aarch64 Image; must be set */
     const char *initrd;       /* or NULL */
     const char *append;       /* added to the default command line, overriding it key by key */
     const char *command_line; /* the whole command line, instead of default and append */
+    const char *cpu_without;  /* features to keep from the guest, as "sve,pmu" (aarch64); or NULL */
 
-    uint32_t cpus;   /* 1 to HUSK_CPUS_MAX; default 1 */
-    uint64_t memory; /* bytes; default 256 MiB, at least 32 MiB */
-
-    const struct husk_disk *disks; /* /dev/vda, /dev/vdb, ... */
-    uint32_t disk_count;
+    uint64_t memory;    /* bytes; default 256 MiB, at least 32 MiB */
+    uint32_t cpus;      /* 1 to HUSK_CPUS_MAX; default 1 */
+    uint32_t iothreads; /* threads for the queues of disks and networks; 0: one for everything */
 
     enum husk_console console;
     /* Duplicated by husk_vm_create(), so the caller may close them once that has returned. */
     int console_in_fd;  /* what the guest reads; -1: nothing (default) */
     int console_out_fd; /* where the guest's output goes; -1: nowhere (default) */
 
-    void *owned; /* private */
-
-    uint32_t iothreads; /* threads for the queues of disks and networks; 0: one for everything */
-
-    const struct husk_net *nets; /* eth0, eth1, ... */
-    uint32_t net_count;
-
     enum husk_rings rings; /* of all devices */
     enum husk_bus bus; /* default HUSK_BUS_MMIO */
-
-    const char *cpu_without; /* features to keep from the guest, as "sve,pmu" (aarch64); or NULL */
-
-    const struct husk_vsock *vsock; /* or NULL */
+    uint32_t reserved2; /* 0 */
 };
 
-/* Defaults. */
-HUSK_API void husk_config_init_size(struct husk_config *config, size_t size);
+/* Defaults, in a struct of `size` bytes; for husk_config_init(). */
+HUSK_API void husk_config_init_sizes(struct husk_config *config, size_t size, size_t disk_size,
+                                     size_t net_size, size_t vsock_size);
 
-/* The caller's own size, so that a newer library writes no more than the caller has. */
+/*
+ * Defaults. By the caller's own sizes a newer library writes no more than the caller has, and an
+ * older one refuses what it does not know.
+ */
 static inline void husk_config_init(struct husk_config *config)
 {
-    husk_config_init_size(config, sizeof *config);
+    husk_config_init_sizes(config, sizeof *config, sizeof(struct husk_disk),
+                           sizeof(struct husk_net), sizeof(struct husk_vsock));
 }
 
-/* Frees what loaders have allocated for it; the config can be initialised again. */
+/* Frees what loaders have allocated for it; the config has its defaults again. */
 HUSK_API void husk_config_release(struct husk_config *config);
 
 /*
@@ -226,8 +239,8 @@ HUSK_API int husk_config_parse_json(struct husk_config *config, const char *text
                                     const char *name, struct husk_err *err);
 
 /*
- * The configuration as JSON that husk_config_parse_json() takes; free() it. NULL: no memory, or
- * a string that is not UTF-8.
+ * The configuration as JSON that husk_config_parse_json() takes; free() it. NULL: no memory,
+ * a string that is not UTF-8, or sizes that husk_config_init() has not set.
  */
 HUSK_API char *husk_config_to_json(const struct husk_config *config);
 
@@ -287,14 +300,51 @@ HUSK_API int husk_vm_start(struct husk_vm *vm, struct husk_err *err);
 /* A descriptor that polls readable once the machine has ended. It stays the machine's. */
 HUSK_API int husk_vm_event_fd(const struct husk_vm *vm);
 
-/* Waits for the end. `err` is filled for HUSK_FAILURE. */
+/* Waits for the end, on any number of threads. `err` is filled for HUSK_FAILURE. */
 HUSK_API enum husk_end husk_vm_wait(struct husk_vm *vm, struct husk_err *err);
 
 /* What went wrong with writing the guest's output: 0, or the -errno after which it was dropped. */
 HUSK_API int husk_vm_output_error(const struct husk_vm *vm);
 
-/* Ends the machine as if its power were cut; returns at once. Any thread. */
-HUSK_API void husk_vm_stop(struct husk_vm *vm);
+/*
+ * Ends the machine; returns at once. With a grace the guest's power button is pressed (ACPI), and its
+ * power is cut after `grace_ms` ms if it still runs then; HUSK_POWER_OFF tells that it has turned
+ * itself off in time. Without (0), and where the guest cannot hear (the machine is paused or not
+ * started, the architecture has no button yet), its power is cut now. The last call counts.
+ */
+HUSK_API void husk_vm_stop(struct husk_vm *vm, uint32_t grace_ms);
+
+/*
+ * Stops time for the guest: when it returns, no processor of it runs, requests in flight are
+ * finished, and its memory stays as it is until husk_vm_resume(). The guest's clock goes on, as seen
+ * once it is resumed; its watchdogs are told. Input waits on the host. Pausing a machine that is
+ * paused does nothing. Errors: -EINVAL not started; -ESHUTDOWN it has ended, or is given grace to.
+ */
+HUSK_API int husk_vm_pause(struct husk_vm *vm, struct husk_err *err);
+
+/* The end of a pause; does nothing without one. Errors: as husk_vm_pause(). */
+HUSK_API int husk_vm_resume(struct husk_vm *vm, struct husk_err *err);
+
+enum husk_state {
+    HUSK_STATE_CREATED, /* not started */
+    HUSK_STATE_RUNNING,
+    HUSK_STATE_PAUSED,
+    HUSK_STATE_ENDED, /* husk_vm_wait() returns at once */
+};
+
+HUSK_API enum husk_state husk_vm_state(struct husk_vm *vm);
+
+/*
+ * Has another callback told of the machine's log, as husk_vm_create() does of the first. `log` is
+ * copied. Errors: -ENOSPC there are HUSK_LOGS_MAX; -EINVAL it has no function.
+ */
+HUSK_API int husk_vm_add_log(struct husk_vm *vm, const struct husk_log *log, struct husk_err *err);
+
+/*
+ * Takes away the callback with this function and context; when it returns, no thread is in it. Does
+ * nothing if there is none.
+ */
+HUSK_API void husk_vm_remove_log(struct husk_vm *vm, const struct husk_log *log);
 
 /*
  * Looks at the size of the index-th disk's image again, and tells the guest if it has changed: after

@@ -33,6 +33,7 @@
 static void complete_memory(void *context);
 static void wire(struct loop_source *source, uint32_t events);
 static void first_exit(void *context);
+static void rest(void *context);
 static void vcpu_ended(void *context, unsigned index, enum vcpu_end end, uint64_t code);
 
 /* --- construction --- */
@@ -90,8 +91,12 @@ static int open_loops_and_console(struct machine *machine, struct err *err)
     machine->first_exit.ready = wire;
     if (rc == 0)
         rc = loop_watch_event(&machine->loop, &machine->first_exit, "for the first exit", err);
-    return rc ?: console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
-                              off ? -1 : config->console_out_fd, err);
+    rc = rc ?: console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
+                            off ? -1 : config->console_out_fd, err);
+    if (rc == 0)
+        console_tell_waits(&machine->console, &(struct console_waits){
+            machine_begin_rest, machine_end_rest, machine});
+    return rc;
 }
 
 static int create_devices(struct machine *machine, struct err *err)
@@ -205,12 +210,16 @@ static struct machine *allocate(const struct log *log)
         .timing = &machine->timing,
         .complete_memory = complete_memory,
         .first_exit = first_exit,
+        .interrupted = rest,
         .ended = vcpu_ended,
         .context = machine,
     };
     machine->first_exit.fd = machine->resize.fd = -1;
     pthread_mutex_init(&machine->lock, NULL);
     pthread_mutex_init(&machine->memory_lock, NULL);
+    pthread_mutex_init(&machine->pause_lock, NULL);
+    pthread_cond_init(&machine->moved, NULL);
+    machine->grace = (struct timer)TIMER_CLOSED;
     machine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return machine;
 }
@@ -253,6 +262,7 @@ static void end_with(struct machine *machine, enum husk_end end, const struct er
             machine->failure = *failure;
         for (unsigned i = 0; i < machine->vcpu_count; i++)
             vcpu_kick(&machine->vcpus[i]);
+        pthread_cond_broadcast(&machine->moved);
         console_abort(&machine->console);
     }
     pthread_mutex_unlock(&machine->lock);
@@ -290,6 +300,13 @@ static void first_exit(void *context)
     struct machine *machine = context;
 
     eventfd_write(machine->first_exit.fd, 1);
+}
+
+/* The vCPU's part of a pause. */
+static void rest(void *context)
+{
+    machine_begin_rest(context);
+    machine_end_rest(context);
 }
 
 /*
@@ -504,6 +521,7 @@ void machine_destroy(struct machine *machine)
     virtio_bus_destroy(machine);
     board_destroy(machine->board);
     console_close(&machine->console);
+    timer_close(&machine->grace);
     while (machine->queue_loop_count > 0)
         loop_close(&machine->queue_loops[--machine->queue_loop_count]);
     loop_close(&machine->loop);
@@ -515,6 +533,8 @@ void machine_destroy(struct machine *machine)
         close(machine->first_exit.fd);
     if (machine->ended_fd >= 0)
         close(machine->ended_fd);
+    pthread_cond_destroy(&machine->moved);
+    pthread_mutex_destroy(&machine->pause_lock);
     pthread_mutex_destroy(&machine->memory_lock);
     pthread_mutex_destroy(&machine->lock);
     machine_config_free(&machine->config);

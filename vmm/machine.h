@@ -19,6 +19,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/memory.h"
+#include "core/timer.h"
 #include "core/timing.h"
 #include "core/vcpu.h"
 #include "devices/console/console.h"
@@ -90,6 +91,9 @@ struct machine {
 
     bool started; /* the owner's */
 
+    pthread_mutex_t pause_lock; /* held while a pause or the end of one is made; before `lock` */
+    struct timer grace;         /* the loop's: how long the guest has to power off; see stop.c */
+
     pthread_mutex_t memory_lock; /* guards memory_complete, and the making of late memslots */
     bool memory_complete;
 
@@ -97,6 +101,10 @@ struct machine {
     enum husk_end end;
     struct err failure;   /* HUSK_FAILURE: what happened */
     unsigned vcpus_running;
+    unsigned vcpus_resting; /* of those: outside the guest, and waiting; see pause.c */
+    bool paused;
+    bool powering_off;      /* the guest has been given grace */
+    pthread_cond_t moved;   /* any of these has changed */
     int ended_fd; /* eventfd, readable once no vCPU runs any more */
 };
 
@@ -110,6 +118,27 @@ int machine_create(struct machine_config *config, const struct log *log,
 
 /* Lets the guest run. Once in a machine's life; on error the machine has ended (HUSK_FAILURE). */
 int machine_start(struct machine *machine, struct err *err);
+
+/* Says what the machine does: enum husk_state. Any thread. */
+enum husk_state machine_state(struct machine *machine);
+
+/*
+ * Takes all vCPUs out of the guest, finishes what devices have in flight, and holds the loops; the
+ * guest's memory does not change until machine_resume(). Both may be called again, to no effect.
+ * Any thread but the machine's own. Errors: -EINVAL not started, -ESHUTDOWN it has ended.
+ */
+int machine_pause(struct machine *machine, struct err *err);
+int machine_resume(struct machine *machine, struct err *err);
+
+/* For vCPU threads, around what they wait for outside the guest; the second waits out a pause. */
+void machine_begin_rest(void *machine);
+void machine_end_rest(void *machine);
+
+/*
+ * Asks the guest to power off, and ends the machine after `grace_ms` ms, or at once if it is paused
+ * or has no power button; the last call counts. Returns at once. Any thread.
+ */
+void machine_power_off(struct machine *machine, uint32_t grace_ms);
 
 /* Asks the machine to end; returns at once. Any thread. */
 void machine_stop(struct machine *machine, enum husk_end end);

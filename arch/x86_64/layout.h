@@ -27,6 +27,7 @@
  *      4  serial (edge)                    0x060, 0x064  i8042 (reset only)
  *      5 .. 23  virtio-mmio (edge),        0x070, 0x071  CMOS RTC
  *               without 8 and 9            0x3f8 .. 0x3ff  16550 UART
+ *      9  power button (edge)
  *     24 ..     messages (MSI-X)           0x505  pvpanic
  *                                          0x5f0  timing marks
  *                                          0x600 .. 0x602  ACPI sleep and reset
@@ -66,6 +67,7 @@
 #define LAYOUT_VIRTIO_GSI_FIRST 5u
 #define LAYOUT_GSI_COUNT 24u
 #define LAYOUT_RTC_GSI 8u
+#define LAYOUT_POWER_BUTTON_GSI 9u
 
 #define LAYOUT_I8042_DATA_PORT 0x60u
 #define LAYOUT_I8042_COMMAND_PORT 0x64u

@@ -212,7 +212,7 @@ size_t console_write(struct console *console, const void *bytes, size_t size)
 }
 
 /* Waits until the output takes something; false after console_abort(). */
-static bool wait_for_room(const struct console *console)
+static bool poll_for_room(const struct console *console)
 {
     struct pollfd polled[] = {
         {.fd = console->out.fd, .events = POLLOUT},
@@ -224,12 +224,29 @@ static bool wait_for_room(const struct console *console)
     return polled[1].revents == 0;
 }
 
+static bool wait_for_room(const struct console *console)
+{
+    bool room;
+
+    if (console->waits.begin)
+        console->waits.begin(console->waits.context);
+    room = poll_for_room(console);
+    if (console->waits.begin)
+        console->waits.end(console->waits.context);
+    return room;
+}
+
 void console_write_all(struct console *console, const void *bytes, size_t size)
 {
     size_t done = write_now(console, bytes, size);
 
     while (done < size && wait_for_room(console))
         done += write_now(console, (const char *)bytes + done, size - done);
+}
+
+void console_tell_waits(struct console *console, const struct console_waits *waits)
+{
+    console->waits = *waits;
 }
 
 void console_abort(struct console *console)

@@ -37,6 +37,13 @@ struct console_front_end {
     void (*output)(void *device);
 };
 
+/* Both run on the thread that waits in console_write_all(); the second may take its time. */
+struct console_waits {
+    void (*begin)(void *context);
+    void (*end)(void *context);
+    void *context;
+};
+
 struct console_channel {
     int fd; /* ours; -1: none */
     bool is_socket;
@@ -55,6 +62,7 @@ struct console {
     bool input_ended;
     _Atomic int output_error; /* -errno of the write that failed; output is discarded since */
     int abort_fd;             /* eventfd: console_abort() */
+    struct console_waits waits; /* begin NULL: nobody wants to hear of them */
     const struct console_front_end *front_end;
     void *device;
 };
@@ -93,6 +101,9 @@ size_t console_write(struct console *console, const void *bytes, size_t size);
  * a guest that prints may wait as it would for a real serial line.
  */
 void console_write_all(struct console *console, const void *bytes, size_t size);
+
+/* Has `waits` told of all waiting in console_write_all(). Before vCPUs run. */
+void console_tell_waits(struct console *console, const struct console_waits *waits);
 
 /* 0, or the -errno with which the output failed for good (-EPIPE, -EIO, -ENOSPC). Any thread. */
 int console_output_error(const struct console *console);

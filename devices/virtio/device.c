@@ -632,6 +632,36 @@ void virtio_queue_count(const struct virtio_queue *queue, const struct counter_s
         device->ops->count(device, queue->index, sink);
 }
 
+/* --- pauses --- */
+
+static void drain_on_loop(void *argument)
+{
+    drain_queue(argument);
+}
+
+void virtio_device_suspend(struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
+        loop_call(device->queues[i].loop, drain_on_loop, &device->queues[i]);
+}
+
+/* One that was lent does not run, but for its ring. */
+static void resume_queue_on_loop(void *argument)
+{
+    struct virtio_queue *queue = argument;
+
+    if (queue->running)
+        virtio_queue_kick(queue);
+    else if (queue->ring.started && !broken(queue->device))
+        run_queue_on_loop(queue);
+}
+
+void virtio_device_resume(struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
+        loop_call(device->queues[i].loop, resume_queue_on_loop, &device->queues[i]);
+}
+
 /* --- snapshots --- */
 
 static void save_setup(const struct virtio_queue *queue, struct state_writer *writer)

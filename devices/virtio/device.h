@@ -177,6 +177,14 @@ struct virtio_device {
 /* Ends and frees a device made by one of the virtio_..._create() functions; NULL is harmless. */
 void virtio_device_destroy(struct virtio_device *device);
 
+/*
+ * Both on the device's loop, the loops of its queues being held (loop_hold()). Suspending finishes
+ * what is in flight and takes back what is lent, so that nothing touches the guest's memory until
+ * the device is resumed; then it looks at all queues anew.
+ */
+void virtio_device_suspend(struct virtio_device *device);
+void virtio_device_resume(struct virtio_device *device);
+
 /* Hands out all counters of a queue. Any thread. */
 void virtio_queue_count(const struct virtio_queue *queue, const struct counter_sink *sink);
 

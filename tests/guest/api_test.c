@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libhusk in one process: many machines after another, two at once, and nothing left of them. */
-#include "husk.h"
+#include "machines.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -15,120 +14,9 @@
 
 #include <cmocka.h>
 
-#define SKIPPED 77
 #define MACHINES 100
 #define MACHINES_FULL 5000 /* with HUSK_FULL in the environment */
 #define MACHINES_A_REPORT 500
-
-/* A machine's end is waited for this long; it takes some milliseconds. */
-#define PATIENCE_MS 30000
-
-static char payload[4096]; /* path */
-
-static void configure(struct husk_config *config, const char *word, int output)
-{
-    husk_config_init(config);
-    config->kernel = payload;
-    config->command_line = word;
-    config->console_out_fd = output;
-}
-
-static struct husk_vm *create(const char *word, int output)
-{
-    struct husk_config config;
-    struct husk_vm *vm = NULL;
-    struct husk_err err = {0};
-
-    configure(&config, word, output);
-    if (husk_vm_create(&config, NULL, &vm, &err))
-        fail_msg("%s", err.message);
-    return vm;
-}
-
-static struct husk_vm *start(const char *word, int output)
-{
-    struct husk_vm *vm = create(word, output);
-    struct husk_err err = {0};
-
-    if (husk_vm_start(vm, &err))
-        fail_msg("%s", err.message);
-    return vm;
-}
-
-static unsigned count_entries(const char *folder)
-{
-    DIR *directory = opendir(folder);
-    unsigned count = 0;
-
-    assert_non_null(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
-static bool ends_in_time(const struct husk_vm *vm)
-{
-    struct pollfd ended = {.fd = husk_vm_event_fd(vm), .events = POLLIN};
-
-    return poll(&ended, 1, PATIENCE_MS) == 1;
-}
-
-static unsigned long mapped_pages(void)
-{
-    FILE *file = fopen("/proc/self/statm", "re");
-    char line[128] = "";
-
-    assert_non_null(file);
-    assert_non_null(fgets(line, sizeof line, file));
-    fclose(file);
-    return strtoul(line, NULL, 10); /* the first number: size */
-}
-
-static unsigned count_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "re");
-    unsigned count = 0;
-    int character;
-
-    assert_non_null(file);
-    while ((character = getc(file)) != EOF)
-        count += character == '\n';
-    fclose(file);
-    return count;
-}
-
-/* What machines use up if they do not give it back. */
-struct usage {
-    unsigned files;
-    unsigned threads;
-    unsigned mappings;
-    unsigned long pages;
-};
-
-static struct usage usage(void)
-{
-    return (struct usage){
-        .files = count_entries("/proc/self/fd"),
-        .threads = count_entries("/proc/self/task"),
-        .mappings = count_mappings(),
-        .pages = mapped_pages(),
-    };
-}
-
-/*
- * Descriptors and threads to the last one. Mappings are libc's as well, so one that each machine
- * leaves is looked for, and the memory of one guest, which may have merged with a neighbour.
- */
-static void assert_nothing_left(const struct usage *before, unsigned machines)
-{
-    struct usage now = usage();
-
-    assert_int_equal(now.files, before->files);
-    assert_int_equal(now.threads, before->threads);
-    assert_in_range(now.mappings, 0, before->mappings + machines / 2);
-    assert_true(now.pages < before->pages + (256ul << 20) / 4096);
-}
 
 static void run_to_power_off(void)
 {
@@ -167,19 +55,6 @@ static void machines_need_not_run_or_end(void **state)
     assert_int_equal(count_entries("/proc/self/fd"), files);
 }
 
-static void read_line(int fd, const char *expected)
-{
-    char line[32] = "";
-
-    for (size_t used = 0; used < strlen(expected); used++) {
-        struct pollfd polled = {.fd = fd, .events = POLLIN};
-
-        assert_int_equal(poll(&polled, 1, PATIENCE_MS), 1);
-        assert_int_equal(read(fd, line + used, 1), 1);
-    }
-    assert_string_equal(line, expected);
-}
-
 static void two_at_once(void **state)
 {
     int first_pipe[2], second_pipe[2];
@@ -193,12 +68,12 @@ static void two_at_once(void **state)
     read_line(first_pipe[0], "spinning\n");
     read_line(second_pipe[0], "halted\n");
 
-    husk_vm_stop(first);
+    husk_vm_stop(first, 0);
     assert_int_equal(husk_vm_wait(first, NULL), HUSK_REQUEST);
     assert_int_equal(poll(&(struct pollfd){.fd = husk_vm_event_fd(second), .events = POLLIN}, 1, 0),
                      0);
     husk_vm_destroy(first);
-    husk_vm_stop(second);
+    husk_vm_stop(second, 0);
     assert_int_equal(husk_vm_wait(second, NULL), HUSK_REQUEST);
     husk_vm_destroy(second);
     for (unsigned i = 0; i < 2; i++) {
@@ -238,7 +113,7 @@ static void starts_once(void **state)
     assert_int_equal(husk_vm_start(vm, &err), -EALREADY);
     assert_int_equal(err.code, -EALREADY);
     assert_string_not_equal(err.message, "");
-    husk_vm_stop(vm); /* it runs as before, and has not failed */
+    husk_vm_stop(vm, 0); /* it runs as before, and has not failed */
     assert_int_equal(husk_vm_wait(vm, NULL), HUSK_REQUEST);
     assert_int_equal(husk_vm_start(vm, NULL), -EALREADY);
     husk_vm_destroy(vm);
@@ -308,7 +183,8 @@ static void config_keeps_to_its_size(void **state)
     (void)state;
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         memset(&caller, 0xa5, sizeof caller);
-        husk_config_init_size(&caller.config, sizes[i]);
+        husk_config_init_sizes(&caller.config, sizes[i], sizeof(struct husk_disk),
+                               sizeof(struct husk_net), sizeof(struct husk_vsock));
         assert_int_equal(caller.config.size, sizes[i]);
         for (size_t at = sizes[i]; at < sizeof caller; at++)
             assert_int_equal(caller.bytes[at], 0xa5);
@@ -353,6 +229,5 @@ int main(void)
         puts("skipped: there is no /dev/kvm");
         return SKIPPED;
     }
-    snprintf(payload, sizeof payload, "%s/ends", getenv("HUSK_PAYLOADS") ?: ".");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

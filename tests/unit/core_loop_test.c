@@ -336,6 +336,31 @@ static void calls_run_oldest_first(void **state)
     sem_destroy(&order.go);
 }
 
+static void a_held_loop_serves_calls_alone(void **state)
+{
+    struct loop loop;
+    struct bell bell;
+    struct visit visit = {.loop = &loop};
+
+    (void)state;
+    assert_int_equal(loop_open(&loop, NULL), 0);
+    bell_open(&bell, &loop);
+    assert_int_equal(loop_start(&loop, NULL), 0);
+    loop_hold(&loop, true);
+    eventfd_write(bell.source.fd, 1);
+    for (unsigned i = 0; i < 100; i++)
+        loop_call(&loop, note_visit, &visit);
+    assert_int_equal(visit.count, 100);
+    assert_int_equal(sem_trywait(&bell.rang), -1);
+    loop_hold(&loop, false);
+    sem_wait(&bell.rang);
+    loop_hold(&loop, true);
+    loop_stop(&loop); /* being held does not keep it */
+    assert_int_equal(bell.rings, 1);
+    bell_close(&bell);
+    loop_close(&loop);
+}
+
 static void stopping_serves_what_was_asked_for(void **state)
 {
     (void)state;
@@ -509,6 +534,7 @@ int main(void)
         cmocka_unit_test(calls_are_plain_when_no_thread_runs),
         cmocka_unit_test(calls_of_many_threads_are_served_one_by_one),
         cmocka_unit_test(calls_run_oldest_first),
+        cmocka_unit_test(a_held_loop_serves_calls_alone),
         cmocka_unit_test(stopping_serves_what_was_asked_for),
         cmocka_unit_test(work_in_memory_is_done_before_the_loop_waits),
         cmocka_unit_test(work_that_comes_while_the_loop_falls_asleep_is_not_lost),

@@ -42,6 +42,7 @@ static struct acpi_config full_config(void)
         .rtc_port = 0x70,
         .rtc_gsi = 8,
         .pvpanic_port = 0x505,
+        .power_button_gsi = 0x30,
         .virtio_mmio = windows,
         .virtio_mmio_count = VIRTIO_MAX,
     };
@@ -53,6 +54,7 @@ static struct acpi_config least_config(void)
 
     config.cpu_count = 1;
     config.serial_port = config.rtc_port = config.pvpanic_port = 0;
+    config.power_button_gsi = 0;
     config.virtio_mmio_count = 0;
     return config;
 }
@@ -262,6 +264,10 @@ static void dsdt_has_every_device(void **state)
                                  "\x89\x06\x00\x03\x01\x08\x00\x00\x00"), 1);
     assert_int_equal(COUNT(dsdt, "QEMU0001\0\x08_STA\x0a\x0b"), 1);
     assert_int_equal(COUNT(dsdt, "\x47\x01\x05\x05\x05\x05\x01\x01"), 1);
+    assert_int_equal(COUNT(dsdt, "PWRB\x08_HID\x0c\x41\xd0\x0c\x0c"), 1); /* PNP0C0C */
+    assert_int_equal(COUNT(dsdt, "ACPI0013"), 1);
+    assert_int_equal(COUNT(dsdt, "\x89\x06\x00\x03\x01\x30\x00\x00\x00"), 1);
+    assert_int_equal(COUNT(dsdt, "\x14\x0d_EVT\x01\x86PWRB\x0a\x80"), 1); /* Notify */
     memory_destroy(&memory);
 }
 

@@ -450,6 +450,21 @@ static void test_interface_is_gone_at_start(void **state)
     assert_int_equal(mock_used_idx(&f->driver.rings[1]), 1); /* dropped */
 }
 
+/* The kernel touches no ring of a machine that is paused, and goes on where it was. */
+static void test_pause(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, SEVERAL, SIZE);
+    ring(1)->position = 5;
+    virtio_device_suspend(f->device);
+    assert_false(is_lent(0) || is_lent(1));
+    ring(1)->position = 0;
+    virtio_device_resume(f->device);
+    assert_true(is_lent(0) && is_lent(1));
+    assert_int_equal(ring(1)->position, 5);
+}
+
 /* A snapshot has the kernel's positions, and those who go on from it or are restored have them. */
 static void test_snapshot(void **state)
 {
@@ -492,6 +507,7 @@ int main(void)
         TEST(test_reset),
         TEST(test_interface_goes),
         TEST(test_interface_is_gone_at_start),
+        TEST(test_pause),
         TEST(test_snapshot),
     };
 

@@ -131,7 +131,7 @@ static void serve_signal(struct run *run)
         break;
     default:
         run->killed_by = (int)info.ssi_signo;
-        husk_vm_stop(run->vm);
+        husk_vm_stop(run->vm, 0);
         break;
     }
 }
@@ -153,7 +153,7 @@ static void wait_for_end(struct run *run)
         if (sources[KEYS].revents && terminal_pump(&run->terminal)) {
             sources[KEYS].fd = -1;
             run->killed_by = SIGINT;
-            husk_vm_stop(run->vm);
+            husk_vm_stop(run->vm, 0);
         }
     }
 }

@@ -170,6 +170,17 @@ int vm_disconnect_irq(const struct vm *vm, const struct irq_line *irq, struct er
     return change_irqfd(vm, irq, KVM_IRQFD_FLAG_DEASSIGN, err);
 }
 
+int vm_pulse_irq(const struct vm *vm, uint32_t gsi, struct err *err)
+{
+    struct kvm_irq_level level = {.irq = gsi, .level = 1};
+    int rc = kvm_ioctl(vm->fd, KVM_IRQ_LINE, &level);
+
+    level.level = 0;
+    if (rc == 0)
+        rc = kvm_ioctl(vm->fd, KVM_IRQ_LINE, &level);
+    return rc < 0 ? err_sys(err, rc, "KVM refuses interrupt %u", gsi) : 0;
+}
+
 int vm_route_irqs(const struct vm *vm, struct kvm_irq_routing *routing, struct err *err)
 {
     int rc = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);

@@ -62,6 +62,9 @@ int vm_connect_irq(const struct vm *vm, const struct irq_line *irq, struct err *
 /* Undoes it: no edge is on its way any more when it returns. */
 int vm_disconnect_irq(const struct vm *vm, const struct irq_line *irq, struct err *err);
 
+/* Raises and lowers a gsi: an edge. For what happens seldom; an irq_line costs no system call. */
+int vm_pulse_irq(const struct vm *vm, uint32_t gsi, struct err *err);
+
 /* Says what each gsi leads to; replaces all that was said before, the controllers' pins too. */
 int vm_route_irqs(const struct vm *vm, struct kvm_irq_routing *routing, struct err *err);
 

@@ -12,7 +12,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 struct log {
     void (*sink)(void *context, enum log_level level, const char *line); /* any thread calls it */
     void *context;
-    enum log_level level; /* lines above it are dropped before they are formatted */
+    _Atomic enum log_level level; /* lines above it are dropped before they are formatted */
 };
 
 /* Formats one line (cut at 512 bytes) and hands it to the sink; `log` or its sink may be NULL. */

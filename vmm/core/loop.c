@@ -39,6 +39,7 @@ int loop_open(struct loop *loop, struct err *err)
     *loop = (struct loop){.epoll_fd = -1, .wake = {.fd = -1, .ready = woken}};
     pthread_mutex_init(&loop->lock, NULL);
     pthread_cond_init(&loop->done, NULL);
+    pthread_cond_init(&loop->asked, NULL);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     rc = loop->epoll_fd < 0 ? err_sys(err, -errno, "cannot make an event loop")
                             : loop_watch_event(loop, &loop->wake, "the loop's wake-up", err);
@@ -54,6 +55,7 @@ void loop_close(struct loop *loop)
     if (loop->wake.fd >= 0)
         close(loop->wake.fd);
     loop->epoll_fd = loop->wake.fd = -1;
+    pthread_cond_destroy(&loop->asked);
     pthread_cond_destroy(&loop->done);
     pthread_mutex_destroy(&loop->lock);
 }
@@ -218,6 +220,15 @@ static bool should_end(struct loop *loop)
     return end;
 }
 
+/* What a held loop does instead of a turn: waits until it is asked for something. */
+static void await_call(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    while (!loop->calls && !loop->stopping)
+        pthread_cond_wait(&loop->asked, &loop->lock);
+    pthread_mutex_unlock(&loop->lock);
+}
+
 static void *serve(void *argument)
 {
     struct loop *loop = argument;
@@ -228,7 +239,10 @@ static void *serve(void *argument)
     pthread_mutex_unlock(&loop->lock);
 
     while (!should_end(loop)) {
-        loop_turn(loop, -1);
+        if (loop->held)
+            await_call(loop);
+        else
+            loop_turn(loop, -1);
         run_calls(loop);
     }
     return NULL;
@@ -268,6 +282,7 @@ void loop_stop(struct loop *loop)
     pthread_mutex_lock(&loop->lock);
     started = loop->running;
     loop->stopping = true;
+    pthread_cond_signal(&loop->asked);
     pthread_mutex_unlock(&loop->lock);
     eventfd_write(loop->wake.fd, 1);
     if (started)
@@ -286,8 +301,24 @@ void loop_call(struct loop *loop, void (*function)(void *argument), void *argume
     }
     call.next = loop->calls;
     loop->calls = &call;
+    pthread_cond_signal(&loop->asked);
     eventfd_write(loop->wake.fd, 1);
     while (!call.done)
         pthread_cond_wait(&loop->done, &loop->lock);
     pthread_mutex_unlock(&loop->lock);
+}
+
+static void hold_on_loop(void *argument)
+{
+    ((struct loop *)argument)->held = true;
+}
+
+static void let_go_on_loop(void *argument)
+{
+    ((struct loop *)argument)->held = false;
+}
+
+void loop_hold(struct loop *loop, bool held)
+{
+    loop_call(loop, held ? hold_on_loop : let_go_on_loop, loop);
 }

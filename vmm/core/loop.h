@@ -48,11 +48,13 @@ struct loop {
     struct loop_source wake;
     pthread_mutex_t lock;
     pthread_cond_t done;
+    pthread_cond_t asked;    /* signalled for a thread that is held */
     struct loop_call *calls; /* waiting to be run, newest first */
     struct loop_poll *polls;
     uint64_t window;         /* ns, for which the loop looks at them before it waits */
     pthread_t thread;
     pthread_t self;          /* as the thread itself knows it; set before it runs anything */
+    bool held; /* the thread's own: it serves calls alone */
     bool running; /* from loop_announce() or loop_start() to the end of the thread */
     bool stopping;
 };
@@ -103,6 +105,13 @@ int loop_start(struct loop *loop, struct err *err);
 
 /* Serves what has been asked for, then ends the thread and waits for it. Not from the loop. */
 void loop_stop(struct loop *loop);
+
+/*
+ * Holds the loop, or lets it go on: while it is held its thread serves calls, and neither sources nor
+ * polls, of which none is lost. In force when it returns. For a loop that is announced; not from
+ * its own thread.
+ */
+void loop_hold(struct loop *loop, bool held);
 
 /*
  * Runs function(argument) on the loop's thread and returns when it has run. Called on the loop's

@@ -212,6 +212,16 @@ static enum vcpu_end failed_run(int failure, uint64_t *code)
     return VCPU_RUN_FAILED;
 }
 
+/*
+ * A kick that comes now sets immediate_exit after it has been cleared here, or its reason before
+ * run() looks at that again.
+ */
+static void be_interrupted(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    vcpu->world->interrupted(vcpu->world->context);
+}
+
 /* Runs the guest until the vCPU is stopped or cannot go on. */
 static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
 {
@@ -220,7 +230,10 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
     vcpu->may_retry = vcpu->world->memory_deferred;
     timing_mark(vcpu->world->timing, TIMING_FIRST_RUN);
     while (!atomic_load_explicit(&vcpu->stop, memory_order_acquire)) {
-        if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
+        if (atomic_load_explicit(&vcpu->interrupt, memory_order_relaxed) &&
+            atomic_exchange(&vcpu->interrupt, false)) {
+            be_interrupted(vcpu);
+        } else if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
             note_exit(vcpu);
             if (!serve_exit(vcpu, &end, code))
                 return end;
@@ -262,13 +275,24 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
     return 0;
 }
 
-void vcpu_kick(struct vcpu *vcpu)
+static void leave_guest(struct vcpu *vcpu)
 {
-    atomic_store_explicit(&vcpu->stop, true, memory_order_release);
     if (!vcpu->started)
         return;
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     pthread_kill(vcpu->thread, kick_signal());
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+    atomic_store_explicit(&vcpu->stop, true, memory_order_release);
+    leave_guest(vcpu);
+}
+
+void vcpu_interrupt(struct vcpu *vcpu)
+{
+    atomic_store(&vcpu->interrupt, true);
+    leave_guest(vcpu);
 }
 
 void vcpu_join(struct vcpu *vcpu)

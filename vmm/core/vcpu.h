@@ -61,6 +61,8 @@ struct vcpu_world {
     void (*complete_memory)(void *context);
     /* The boot vCPU's first exit, on its thread, before it is served. May be NULL. */
     void (*first_exit)(void *context);
+    /* After vcpu_interrupt(), on the vCPU's thread, outside KVM_RUN: returns when it may go on. */
+    void (*interrupted)(void *context);
     /* The vCPU's loop is over; on its thread, once. `code` is the detail of a failure. */
     void (*ended)(void *context, unsigned index, enum vcpu_end end, uint64_t code);
     void *context;
@@ -77,6 +79,7 @@ struct vcpu {
     bool has_exited;
     bool may_retry; /* one failure is still to be blamed on deferred memory */
     atomic_bool stop;
+    atomic_bool interrupt;
     struct counter exits[VCPU_EXITS];
 };
 
@@ -92,6 +95,12 @@ int vcpu_start(struct vcpu *vcpu, struct err *err);
 
 /* Makes the thread leave its loop soon; any thread, any number of times. */
 void vcpu_kick(struct vcpu *vcpu);
+
+/*
+ * Makes the thread leave the guest soon and call world->interrupted(); any thread. Several that come
+ * close to each other may be one.
+ */
+void vcpu_interrupt(struct vcpu *vcpu);
 
 /* Waits for the thread's end; harmless when it never started. */
 void vcpu_join(struct vcpu *vcpu);

@@ -11,6 +11,13 @@
 #define LINE_STATUS (LAYOUT_SERIAL_PORT + 5)
 #define LINE_STATUS_DATA_READY 1
 
+#define APIC_SPURIOUS (LAYOUT_LAPIC + 0xf0)
+#define APIC_ENABLED 0x1ff
+#define APIC_REQUESTS (LAYOUT_LAPIC + 0x200)
+#define IOAPIC_DATA 0x10
+#define IOAPIC_REDIRECTION 0x10 /* register of the first pin's entry, which takes two */
+#define BUTTON_VECTOR 0x40
+
 static void reset_by_port(void)
 {
     out8(LAYOUT_RESET_PORT, LAYOUT_RESET_VALUE);
@@ -58,6 +65,22 @@ static void halt(void)
         __asm__ volatile("cli; hlt");
 }
 
+/*
+ * Powers off when the power button is pressed. Interrupts stay off: a request that has come to the
+ * local APIC is seen there.
+ */
+static void button(void)
+{
+    const uint64_t request = APIC_REQUESTS + BUTTON_VECTOR / 32 * 0x10;
+
+    write32(APIC_SPURIOUS, APIC_ENABLED);
+    write32(LAYOUT_IOAPIC, IOAPIC_REDIRECTION + 2 * LAYOUT_POWER_BUTTON_GSI);
+    write32(LAYOUT_IOAPIC + IOAPIC_DATA, BUTTON_VECTOR); /* fixed, physical, edge, not masked */
+    print("listening\n");
+    while (!(read32(request) >> BUTTON_VECTOR % 32 & 1))
+        ;
+}
+
 static void flood(void)
 {
     for (;;)
@@ -102,6 +125,7 @@ void guest_main(void)
         {"run-a-device", run_a_device},
         {"spin", spin},
         {"halt", halt},
+        {"button", button},
         {"flood", flood},
         {"echo", echo},
     };

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ending a machine with its guest's consent: by the power button, and by force after a while. */
+#include "vmm/board.h"
+#include "vmm/machine.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+static void grace_over(void *context)
+{
+    machine_stop(context, HUSK_REQUEST);
+}
+
+/* A guest that can hear of it has the grace, and is not paused any more. */
+static bool begin_power_off(struct machine *machine)
+{
+    bool hears;
+
+    pthread_mutex_lock(&machine->lock);
+    hears = machine->vcpus_running > 0 && !machine->paused;
+    machine->powering_off |= hears;
+    pthread_mutex_unlock(&machine->lock);
+    return hears;
+}
+
+struct grace {
+    struct machine *machine;
+    uint64_t until; /* CLOCK_MONOTONIC ns */
+    bool given;
+};
+
+/* The timer is made when it is first wanted, for most machines never want it. */
+static void give_grace(void *argument)
+{
+    struct grace *grace = argument;
+    struct machine *machine = grace->machine;
+    struct timer *timer = &machine->grace;
+
+    if (timer->source.fd < 0 && timer_open(timer, &machine->loop, grace_over, machine, NULL))
+        return;
+    timer_arm(timer, grace->until);
+    grace->given = true;
+}
+
+void machine_power_off(struct machine *machine, uint32_t grace_ms)
+{
+    struct grace grace = {machine, timing_now() + grace_ms * NS_PER_MS, false};
+
+    if (grace_ms > 0 && begin_power_off(machine)) {
+        loop_call(&machine->loop, give_grace, &grace);
+        if (grace.given && board_press_power_button(machine, NULL) == 0)
+            return;
+    }
+    machine_stop(machine, HUSK_REQUEST);
+}
