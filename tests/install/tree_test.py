@@ -61,6 +61,19 @@ class Tree(InstallTest):
         run(self.prefix / "bin/husk", "run", installed.PAYLOAD, "--cmdline", "hello", "--net", "user",
             stdin=subprocess.DEVNULL)
 
+    def test_every_function_has_a_page(self):
+        named, prototypes = set(), set()
+        for page in self.prefix.glob("share/man/man3/*"):
+            text = page.read_text(encoding="utf-8")
+            named |= set(re.findall(r"husk_\w+", re.search(r"^\.SH NAME\n(.*)", text, re.M)[1]))
+            synopsis = " ".join(re.findall(r'^\.B "(.*)"$', text, re.MULTILINE))
+            prototypes |= {" ".join(words.split()) for words in re.findall(r"[^;]+;", synopsis)}
+        self.assertEqual(named, installed.declared() | {"husk_config_init", "husk_err", "husk_log"})
+        header = (self.prefix / "include/husk.h").read_text(encoding="utf-8")
+        for words in re.findall(r"^HUSK_API\s([^;]+;)", header, re.MULTILINE):
+            prototype = re.sub(r"\(\s+", "(", " ".join(words.split()))
+            self.assertIn(prototype, prototypes)
+
     def test_pages_are_pages(self):
         for page in self.prefix.glob("share/man/man?/*"):
             self.assertEqual(run("man", "--warnings", "-l", page, env={**os.environ, "LC_ALL": "C",
