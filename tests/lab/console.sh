@@ -13,7 +13,7 @@ shell_by_pipe() {
 
 test_serial_pipe() {
     shell_by_pipe --append husk.do=shell
-    expect_console '^sum: 42 on ttyS0'
+    expect_console "^sum: 42 on $serial"
     expect_no_messages
 }
 

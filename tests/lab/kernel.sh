@@ -44,7 +44,7 @@ clean_log() {
 head -c 64 /dev/hwrng > /tmp/random
 fact clocksource "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 dmesg' --cpus 2 --console "$1" --disk a.img --disk b.img
-    expect_fact clocksource kvm-clock
+    expect_fact clocksource "$clock"
     expect_clean_log console
     expect_no_messages
 }

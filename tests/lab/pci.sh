@@ -8,15 +8,15 @@ first=/sys/bus/pci/devices/0000:00:01.0
 test_devices() {
     head -c 4M /dev/urandom > data.img
     micro_run "fact vendor \"\$(cat $first/vendor)\"
-fact driver \"\$(readlink $first/driver)\"
+fact driver \"\$(basename \$(readlink $first/driver))\"
 fact read \"\$(dd if=/dev/vda bs=64k iflag=direct | sha256sum)\"
 yes husk | dd of=/dev/vda bs=64k count=16 iflag=fullblock oflag=direct conv=notrunc
-fact messages \"\$(grep -c 'PCI-MSI.*virtio' /proc/interrupts)\"
-fact pins \"\$(grep -c 'IO-APIC.*virtio' /proc/interrupts || :)\"
+fact messages \"\$(grep -c '$messages.*virtio' /proc/interrupts)\"
+fact pins \"\$(grep -c '$pins.*virtio' /proc/interrupts || :)\"
 fact requests \"\$(awk '/virtio0-req/ { n += \$2 + \$3 } END { print (n > 10) }' /proc/interrupts)\"" \
         --bus pci --console virtio --cpus 2 --disk data.img,serial=on-pci
     expect_fact vendor 0x1af4
-    expect_fact driver ../../../bus/pci/drivers/virtio-pci
+    expect_fact driver virtio-pci
     expect_fact pins 0
     expect_fact requests 1
     expect_between "vectors" "$(fact messages)" 5 12

@@ -50,10 +50,9 @@ fact sums "$(cat /tmp/sums)"' --memory 6G --disk chunk.img,ro
         "$(((chunks + 9) / 10)) $(md5sum < chunk.img | cut -d' ' -f1)"
 }
 
-# Every vCPU runs a task of its own.
-test_many_cpus() {
-    local cpus=16
-    ! is_full || cpus=64
+# run_on_cpus N MIB: every vCPU runs a task of its own.
+run_on_cpus() {
+    local cpus=$1
     micro_run 'fact cpus "$(nproc)"
 fact online "$(cat /sys/devices/system/cpu/online)"
 for cpu in $(seq 0 $(($(nproc) - 1))); do
@@ -63,12 +62,22 @@ wait
 fact worked "$(ls /tmp/cpu.* | wc -l)"
 fact sockets "$(sort -u /sys/devices/system/cpu/cpu*/topology/physical_package_id | wc -l)"
 fact cores "$(cat /sys/devices/system/cpu/cpu*/topology/core_id | sort -u | wc -l)"
-fact threads "$(cat /sys/devices/system/cpu/cpu0/topology/thread_siblings_list)"' \
-        --cpus $cpus --memory 512M
+fact threads "$(cat /sys/devices/system/cpu/cpu0/topology/thread_siblings_list)"
+fact total "$(sed -n "s/^MemTotal: *\([0-9]*\).*/\1/p" /proc/meminfo)"' \
+        --cpus "$cpus" --memory "$2M"
     expect_fact cpus $cpus
     expect_fact online 0-$((cpus - 1))
     expect_fact worked $cpus
     expect_fact sockets 1
     expect_fact cores $cpus
     expect_fact threads 0
+    expect_between "MemTotal in MiB" $(($(fact total) / 1024)) $(($2 * 8 / 10)) "$2"
+}
+
+test_four_cpus() { run_on_cpus 4 5120; }
+
+test_many_cpus() {
+    local cpus=16
+    ! is_full || cpus=64
+    run_on_cpus $cpus 512
 }
