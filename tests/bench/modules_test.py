@@ -75,13 +75,19 @@ class Contestants(unittest.TestCase):
         self.assertEqual({contestant.command[0] for contestant in made}, {"/husk", "/build/floor"})
 
     def test_boot_gives_all_the_same_files(self):
-        made = boot.make_contestants("/husk", {**self.ALL, "Firecracker": None})
+        made = boot.make_contestants("/husk", {**self.ALL, "Firecracker": None}, "x86_64")
         self.assertEqual({contestant.name for contestant in made},
-                         {boot.HUSK, boot.HUSK_PCI, boot.QEMU_DEFAULT, boot.QEMU_LEANEST,
+                         {boot.HUSK, boot.HUSK_PCI, *boot.ARCHITECTURES["x86_64"].machines,
                           boot.KVMTOOL})
         for contestant in made:
             self.assertIn("{kernel}", contestant.command)
             self.assertIn("{initrd}", contestant.command)
+
+    def test_boot_knows_each_architectures_machines(self):
+        made = boot.make_contestants("/husk", {**self.NONE, "QEMU": "/qemu"}, "aarch64")
+        self.assertEqual([contestant.name for contestant in made],
+                         [boot.HUSK, boot.HUSK_PCI, "QEMU virt", "QEMU virt leanest"])
+        self.assertIn("console=ttyAMA0", " ".join(made[-1].command))
 
     def test_names_of_files_are_put_in(self):
         self.assertEqual(boot_inside.substitute("a={x},b={y}", {"x": "/1", "y": "/2"}), "a=/1,b=/2")
@@ -232,7 +238,7 @@ class Workloads(unittest.TestCase):
 
 class Phases(unittest.TestCase):
     TIMES = {"kvm_entry": [1.5, 2.5], "kvm_exit": [2.0, 3.0, 4.0],
-             "kvm_userspace_exit": [1.25, 2.0, 4.0], "kvm_pio": [4.0]}
+             "kvm_userspace_exit": [1.25, 2.0, 4.0], boot_inside.MARK: [4.0]}
 
     def test_phases_follow_each_other(self):
         figures = boot_inside.figures_of(1.0, 6.0, self.TIMES)
@@ -241,7 +247,7 @@ class Phases(unittest.TestCase):
         self.assertEqual((figures["exits"], figures["userspace_exits"]), (3, 3))
 
     def test_a_boot_without_the_mark_has_none(self):
-        times = {name: at for name, at in self.TIMES.items() if name != "kvm_pio"}
+        times = {name: at for name, at in self.TIMES.items() if name != boot_inside.MARK}
         self.assertIsNone(boot_inside.figures_of(1.0, 6.0, times))
 
     def test_collected_without_the_first_turn(self):

@@ -12,6 +12,7 @@ which ends the monitor.
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import host
 from lab import TOOLS, Lab, firmware, micro_files, output_of
@@ -22,7 +23,25 @@ DEFAULT_RUNS = 5
 MEMORY = 256  # MiB; what husk run gives without being asked
 
 HUSK, HUSK_PCI, KVMTOOL, FIRECRACKER = "Husk", "Husk, PCI", "kvmtool", "Firecracker"
-QEMU_DEFAULT, QEMU_LEANEST = "QEMU microvm", "QEMU microvm leanest"
+
+
+class Architecture(NamedTuple):
+    """What there is to boot on one."""
+    arguments: str  # what Husk's board tells a kernel of itself
+    reboot: str  # what QEMU and kvmtool are told of it
+    machines: dict  # QEMU's -M, by the name of the contestant
+
+
+ARCHITECTURES = {
+    "x86_64": Architecture("console=ttyS0 8250.nr_uarts=1 pci=off", "reboot=t", {
+        "QEMU microvm": "microvm",
+        "QEMU microvm leanest": "microvm,rtc=on,pit=off,pic=off,x-option-roms=off",
+    }),
+    "aarch64": Architecture("console=ttyAMA0", "reboot=panic_warm", {
+        "QEMU virt": "virt,gic-version=host",
+        "QEMU virt leanest": "virt,gic-version=host,its=off,acpi=off,dtb-randomness=off",
+    }),
+}
 
 FIGURES = {
     "userspace": Figure("userspace", "ms"),
@@ -35,10 +54,13 @@ FIGURES = {
 }
 PHASES = ["start", "first_exit", "kernel", "end"]
 
-RATIOS = [(figure, HUSK, peer)
-          for figure in ("userspace", "userspace_exits", "exits")
-          for peer in (QEMU_DEFAULT, QEMU_LEANEST, KVMTOOL, FIRECRACKER)]
-RATIOS += [(figure, HUSK_PCI, HUSK) for figure in ("userspace", "userspace_exits", "exits")]
+
+def ratios(architecture):
+    figures = ("userspace", "userspace_exits", "exits")
+    peers = (*ARCHITECTURES[architecture].machines, KVMTOOL, FIRECRACKER)
+    return [(figure, HUSK, peer) for figure in figures for peer in peers] + [
+        (figure, HUSK_PCI, HUSK) for figure in figures]
+
 
 NOTES = [
     "Median (p10..p90). userspace: fork to userspace = start + to 1st exit + kernel. start: fork",
@@ -48,12 +70,15 @@ NOTES = [
     f"QEMU's, kvmtool's and Firecracker's kernel arguments are Husk's defaults, {MEMORY} MiB.",
 ]
 
-# As board_x86_64.c gives them to a guest on its serial console; how to reboot is each monitor's.
-ARGUMENTS = ("console=ttyS0 8250.nr_uarts=1 panic=-1 pci=off cryptomgr.notests quiet "
-             "husk.do=hello reboot=")
+
+def kernel_arguments(own, reboot):
+    """As Husk gives them to a guest on its serial console; how to reboot is each monitor's."""
+    return f"{own} panic=-1 cryptomgr.notests quiet husk.do=hello {reboot}"
 
 
 def add_arguments(parser):
+    parser.add_argument("--arch", choices=ARCHITECTURES, default=host.ARCHITECTURE,
+                        help="the architecture of lab and guest (default: this machine's)")
     parser.add_argument("--timeout", type=int, default=120, metavar="S",
                         help="seconds that one boot may take (default %(default)s)")
     parser.add_argument("--session", type=Path, metavar="DIR",
@@ -67,17 +92,17 @@ def _husk(program, *options):
             *options]
 
 
-def _qemu(program, machine):
+def _qemu(program, machine, arguments):
     return [program, "-M", machine, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m",
             str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-L", "{firmware}", "-serial", "stdio", "-kernel", "{kernel}", "-initrd", "{initrd}",
-            "-append", ARGUMENTS + "t"]
+            "-append", arguments]
 
 
-def _kvmtool(program):
+def _kvmtool(program, arguments):
     return [program, "run", "--nodefaults", "--kernel", "{kernel}", "--initrd", "{initrd}",
             "--cpus", "1", "--mem", str(MEMORY), "--console", "serial", "--network", "mode=none",
-            "--params", ARGUMENTS + "t"]
+            "--params", arguments]
 
 
 def _firecracker(program):
@@ -85,31 +110,32 @@ def _firecracker(program):
 
 
 def _firecracker_config():
+    arguments = kernel_arguments(ARCHITECTURES["x86_64"].arguments, "reboot=k")
     return json.dumps({
         "boot-source": {"kernel_image_path": "{vmlinux}", "initrd_path": "{initrd}",
-                        "boot_args": ARGUMENTS + "k"},
+                        "boot_args": arguments},
         "drives": [],
         "machine-config": {"vcpu_count": 1, "mem_size_mib": MEMORY},
     })
 
 
-def make_contestants(husk, monitors):
+def make_contestants(husk, monitors, architecture):
+    own, reboot, machines = ARCHITECTURES[architecture]
+    arguments = kernel_arguments(own, reboot)
     contestants = [Result(HUSK, _husk(husk)), Result(HUSK_PCI, _husk(husk, "--bus", "pci"))]
     if monitors["QEMU"]:
         contestants += [
-            Result(QEMU_DEFAULT, _qemu(monitors["QEMU"], "microvm")),
-            Result(QEMU_LEANEST, _qemu(
-                monitors["QEMU"], "microvm,rtc=on,pit=off,pic=off,x-option-roms=off")),
-        ]
+            Result(name, _qemu(monitors["QEMU"], machine, arguments))
+            for name, machine in machines.items()]
     if monitors["kvmtool"]:
-        contestants.append(Result(KVMTOOL, _kvmtool(monitors["kvmtool"])))
+        contestants.append(Result(KVMTOOL, _kvmtool(monitors["kvmtool"], arguments)))
     if monitors["Firecracker"]:
         contestants.append(Result(FIRECRACKER, _firecracker(monitors["Firecracker"])))
     return contestants
 
 
-def _files(contestants):
-    files = micro_files()
+def _files(contestants, architecture):
+    files = micro_files(architecture)
     if any(contestant.name == FIRECRACKER for contestant in contestants):
         files["vmlinux"] = output_of(TOOLS / "guest/vmlinux", files["kernel"])
     return files
@@ -139,19 +165,23 @@ def collect(lines, contestants, runs, progress):
 
 def measure(options, progress):
     """The report of a whole benchmark; SystemExit if the lab does not run it."""
-    monitors = host.find_monitors()
-    contestants = make_contestants(str(options.husk), monitors)
+    architecture = options.arch
+    native = architecture == host.ARCHITECTURE
+    monitors = host.find_monitors(architecture)
+    contestants = make_contestants(str(options.husk), monitors, architecture)
     plan = {
         "runs": options.runs,
         "timeout": options.timeout,
-        "files": _files(contestants),
-        "firmware": firmware(monitors["QEMU"]),
+        "files": _files(contestants, architecture),
+        "firmware": firmware(monitors["QEMU"]) if native else [],
+        "libraries": host.libraries(monitors, architecture),
         "texts": {"firecracker": _firecracker_config()},
         "contestants": {contestant.name: contestant.command for contestant in contestants},
     }
     progress("boot: starting the lab")
-    with Lab(options.build, options.session) as lab:
-        inside = lab.start(sys.executable, str(Path(__file__).with_name("boot_inside.py")))
+    with Lab(options.build, options.session, architecture) as lab:
+        inside = lab.start(sys.executable if native else "python3",
+                           str(Path(__file__).with_name("boot_inside.py")))
         with inside:
             inside.stdin.write(json.dumps(plan) + "\n")
             inside.stdin.close()
@@ -160,7 +190,8 @@ def measure(options, progress):
         raise SystemExit(f"bench: the lab's side ended with status {inside.returncode}")
     return Report(
         benchmark="boot", title="boot: a stock Debian kernel, fork to exit, in the lab",
-        figures=FIGURES, results=contestants, ratios=RATIOS, bar=PHASES, runs=options.runs,
-        versions=host.versions(options.husk, monitors), machine=machine,
+        figures=FIGURES, results=contestants, ratios=ratios(architecture), bar=PHASES,
+        runs=options.runs,
+        versions=host.versions(options.husk, monitors, architecture), machine=machine,
         missing=[name for name in ("QEMU", "kvmtool", "Firecracker") if not monitors[name]],
         notes=NOTES)

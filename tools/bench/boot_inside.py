@@ -24,7 +24,12 @@ import host
 
 TRACEFS = Path("/sys/kernel/tracing")
 BUFFER_KIB = 32 << 10  # for each CPU
-TIMING_PORT = 0x5f0  # where the micro guest writes when its userspace runs
+# The tracepoint that sees the micro guest write to its timing port, when its userspace runs.
+MARKS = {
+    "x86_64": ("kvm_pio", "port == 0x5f0"),
+    "aarch64": ("kvm_mmio", "gpa == 0x9020000"),
+}
+MARK, MARK_FILTER = MARKS[host.ARCHITECTURE]
 HELLO = b"hello from userspace"
 
 _EVENT = re.compile(r" (\d+\.\d+): (\w+): ")
@@ -34,7 +39,7 @@ _KEPT = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)")
 class Trace:
     """
     KVM's tracepoints, in a trace instance of their own: each entry and exit of the guest, each exit
-    to the monitor (kvm_userspace_exit), and the write to the timing port (kvm_pio).
+    to the monitor (kvm_userspace_exit), and the write to the timing port.
     """
 
     def __init__(self):
@@ -45,8 +50,8 @@ class Trace:
         self._write("tracing_on", "0")
         self._write("trace_clock", "mono")
         self._write("buffer_size_kb", str(BUFFER_KIB))
-        self._write("events/kvm/kvm_pio/filter", f"port == {TIMING_PORT}")
-        for event in ("kvm_entry", "kvm_exit", "kvm_userspace_exit", "kvm_pio"):
+        self._write(f"events/kvm/{MARK}/filter", MARK_FILTER)
+        for event in ("kvm_entry", "kvm_exit", "kvm_userspace_exit", MARK):
             self._write(f"events/kvm/{event}/enable", "1")
 
     def _write(self, name, text):
@@ -97,9 +102,9 @@ def run_to_end(command, output, timeout):
 
 def figures_of(began, ended, times):
     """The figures of one boot; None if the trace does not tell of a whole one."""
-    if not times or not times.keys() >= {"kvm_entry", "kvm_exit", "kvm_userspace_exit", "kvm_pio"}:
+    if not times or not times.keys() >= {"kvm_entry", "kvm_exit", "kvm_userspace_exit", MARK}:
         return None
-    entry, userspace = times["kvm_entry"][0], times["kvm_pio"][0]
+    entry, userspace = times["kvm_entry"][0], times[MARK][0]
     # QEMU visits KVM_RUN before it lets the guest run: that is no exit of the guest.
     first_exit = next(at for at in times["kvm_userspace_exit"] if at > entry)
     return {
@@ -158,7 +163,7 @@ def take_program(program, folder):
 def take_contestants(plan, names, folder):
     """Copies all programs; returns the commands that start the copies."""
     folder.mkdir()
-    os.environ["LD_LIBRARY_PATH"] = str(folder)
+    os.environ["LD_LIBRARY_PATH"] = ":".join([str(folder), *plan["libraries"]])
     return {name: [take_program(program, folder),
                    *(substitute(argument, names) for argument in arguments)]
             for name, (program, *arguments) in plan["contestants"].items()}

@@ -7,6 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+ARCHITECTURE = platform.machine()
+
 # The monitors that benchmarks know how to run, by the names that their programs go by.
 MONITORS = {
     "QEMU": ["qemu-system-x86_64"],
@@ -16,18 +19,25 @@ MONITORS = {
 }
 
 
-def find_monitors():
-    """The path of each monitor's program on PATH, None for those that are not there."""
+def find_monitors(architecture=ARCHITECTURE):
+    """
+    The path of each monitor's program on PATH, None for those that are not there; for a foreign
+    architecture QEMU as Debian has it, which tools/bench/peer unpacks.
+    """
     def find(names):
         return next(filter(None, map(shutil.which, names)), None)
 
-    return {monitor: find(names) for monitor, names in MONITORS.items()}
+    if architecture == ARCHITECTURE:
+        return {monitor: find(names) for monitor, names in MONITORS.items()}
+    root = subprocess.run([HERE / "peer", architecture], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.strip()
+    return {**dict.fromkeys(MONITORS), "QEMU": f"{root}/usr/bin/qemu-system-{architecture}"}
 
 
-def version(program, argument="--version"):
+def version(program, argument="--version", emulator=()):
     """The first line that a program says about its version."""
     try:
-        done = subprocess.run([program, argument], stdin=subprocess.DEVNULL, capture_output=True,
+        done = subprocess.run([*emulator, program, argument], stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"unknown ({error})"
@@ -35,9 +45,29 @@ def version(program, argument="--version"):
     return lines[0] if lines else "unknown"
 
 
-def versions(husk, monitors):
-    found = {monitor: version(program) for monitor, program in monitors.items() if program}
-    return {"Husk": version(husk, "version"), **found}
+def _foreign_root(monitors):
+    return Path(monitors["QEMU"]).parents[2]
+
+
+def libraries(monitors, architecture):
+    """The folders that hold the libraries of foreign monitors."""
+    if architecture == ARCHITECTURE:
+        return []
+    return [str(_foreign_root(monitors) / f"usr/lib/{architecture}-linux-gnu")]
+
+
+def _emulator(monitors, architecture):
+    """What runs foreign programs here."""
+    if architecture == ARCHITECTURE:
+        return []
+    return [f"qemu-{architecture}-static", "-L", str(_foreign_root(monitors))]
+
+
+def versions(husk, monitors, architecture=ARCHITECTURE):
+    emulator = _emulator(monitors, architecture)
+    found = {monitor: version(program, emulator=emulator)
+             for monitor, program in monitors.items() if program}
+    return {"Husk": version(husk, "version", emulator), **found}
 
 
 def _cpu_fields():
@@ -54,7 +84,7 @@ def kvm_flavour():
                if Path("/sys/module", name).is_dir()]
     if not os.path.exists("/dev/kvm"):
         return "none (no /dev/kvm)"
-    flavour = ", ".join(modules) or "unknown module"
+    flavour = ", ".join(modules) or "built in"
     if "kvm_pvm" in modules:
         return f"{flavour} (no SVM or VMX: guests run by page-table tricks)"
     if "hypervisor" in _cpu_fields().get("flags", "").split():

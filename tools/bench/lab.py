@@ -4,6 +4,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import host
+
 TOOLS = Path(__file__).resolve().parent.parent
 
 
@@ -11,9 +13,9 @@ def output_of(*command):
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
-def micro_files():
+def micro_files(architecture=host.ARCHITECTURE):
     """The kernel and the initrd of tools/guest/micro."""
-    micro = Path(output_of(TOOLS / "guest/micro"))
+    micro = Path(output_of(TOOLS / "guest/micro", "--arch", architecture))
     return {"kernel": str((micro / "vmlinuz").resolve()), "initrd": str(micro / "initrd")}
 
 
@@ -30,9 +32,9 @@ def firmware(qemu):
 class Lab:
     """A session of tools/lab: the one that is named, or one of our own for the time."""
 
-    def __init__(self, build, session):
+    def __init__(self, build, session, architecture=host.ARCHITECTURE):
         self._own = None if session else tempfile.TemporaryDirectory(prefix="husk-bench-")
-        self._options = ["--build", str(build),
+        self._options = ["--arch", architecture, "--build", str(build),
                          "--session", str(session or Path(self._own.name, "lab"))]
 
     def __enter__(self):

@@ -78,6 +78,7 @@ def measure(options, progress, module, contestants, ratios_of, **report):
         "files": micro_files(),
         "firmware": firmware(monitors["QEMU"]),
         "texts": {},
+        "libraries": [],
         "contestants": {contestant.name: contestant.command for contestant in contestants},
     }
     progress(f"{name}: starting the lab")
