@@ -37,8 +37,8 @@ def find_monitors(architecture=ARCHITECTURE):
 def version(program, argument="--version", emulator=()):
     """The first line that a program says about its version."""
     try:
-        done = subprocess.run([*emulator, program, argument], stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=20, check=False)
+        done = subprocess.run([*emulator, program, argument], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"unknown ({error})"
     lines = (done.stdout or done.stderr).strip().splitlines()
@@ -87,17 +87,29 @@ def kvm_flavour():
     flavour = ", ".join(modules) or "built in"
     if "kvm_pvm" in modules:
         return f"{flavour} (no SVM or VMX: guests run by page-table tricks)"
-    if "hypervisor" in _cpu_fields().get("flags", "").split():
-        return f"{flavour} (nested)"
-    return f"{flavour} (native)"
+    return f"{flavour} (nested)" if _is_virtual() else f"{flavour} (native)"
+
+
+def _is_virtual():
+    """By the processor's word on x86, elsewhere by the board's: QEMU's is a dummy."""
+    board = Path("/proc/device-tree/compatible")
+    return ("hypervisor" in _cpu_fields().get("flags", "").split()
+            or board.exists() and b"dummy-virt" in board.read_bytes())
+
+
+# What tells one processor from another, in the words of /proc/cpuinfo.
+_MODEL = {
+    "x86_64": ("cpu family", "model", "stepping"),
+    "aarch64": ("CPU implementer", "CPU part", "CPU revision"),
+}
 
 
 def machine():
     fields = _cpu_fields()
     return {
-        "cpu": fields.get("model name", platform.processor() or "unknown"),
+        "cpu": fields.get("model name", platform.processor() or platform.machine()),
         "family_model_stepping": "/".join(
-            fields.get(name, "?") for name in ("cpu family", "model", "stepping")),
+            fields.get(name, "?") for name in _MODEL[ARCHITECTURE]),
         "cores": os.cpu_count(),
         "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20,
         "kernel": platform.release(),
