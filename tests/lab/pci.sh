@@ -6,7 +6,9 @@ first=/sys/bus/pci/devices/0000:00:01.0
 
 # The disk is written and read, the console is the test's own. Each queue has its message.
 test_devices() {
+    local contents
     head -c 4M /dev/urandom > data.img
+    contents=$(sha256sum < data.img)
     micro_run "fact vendor \"\$(cat $first/vendor)\"
 fact driver \"\$(basename \$(readlink $first/driver))\"
 fact read \"\$(dd if=/dev/vda bs=64k iflag=direct | sha256sum)\"
@@ -17,6 +19,7 @@ fact requests \"\$(awk '/virtio0-req/ { n += \$2 + \$3 } END { print (n > 10) }'
         --bus pci --console virtio --cpus 2 --disk data.img,serial=on-pci
     expect_fact vendor 0x1af4
     expect_fact driver virtio-pci
+    expect_fact read "$contents"
     expect_fact pins 0
     expect_fact requests 1
     expect_between "vectors" "$(fact messages)" 5 12
