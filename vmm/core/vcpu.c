@@ -213,13 +213,15 @@ static enum vcpu_end failed_run(int failure, uint64_t *code)
 }
 
 /*
- * A kick that comes now sets immediate_exit after it has been cleared here, or its reason before
- * run() looks at that again.
+ * Who kicks states his reason and then sets immediate_exit. So either his reason is there when run()
+ * looks next, or he sets immediate_exit after it has been cleared here, and the vCPU comes out again;
+ * his reason may have been served by then.
  */
-static void be_interrupted(struct vcpu *vcpu)
+static void be_kicked(struct vcpu *vcpu)
 {
+    count_exit(vcpu, VCPU_EXIT_SIGNAL);
+    take_back_kick();
     __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-    vcpu->world->interrupted(vcpu->world->context);
 }
 
 /* Runs the guest until the vCPU is stopped or cannot go on. */
@@ -232,14 +234,13 @@ static enum vcpu_end run(struct vcpu *vcpu, uint64_t *code)
     while (!atomic_load_explicit(&vcpu->stop, memory_order_acquire)) {
         if (atomic_load_explicit(&vcpu->interrupt, memory_order_relaxed) &&
             atomic_exchange(&vcpu->interrupt, false)) {
-            be_interrupted(vcpu);
+            vcpu->world->interrupted(vcpu->world->context);
         } else if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
             note_exit(vcpu);
             if (!serve_exit(vcpu, &end, code))
                 return end;
         } else if (errno == EINTR || errno == EAGAIN) {
-            count_exit(vcpu, VCPU_EXIT_SIGNAL);
-            take_back_kick();
+            be_kicked(vcpu);
         } else {
             int failure = errno;
 
