@@ -23,9 +23,9 @@ read_root() {
     debugfs -R "cat $1" "$shared/root.img" 2> /dev/null
 }
 
-# boot_with_cpus N STATUS [COMMAND]: COMMAND is the guest's last one.
+# boot_with_cpus N STATUS COMMAND ARG...: COMMAND is the guest's last one.
 boot_with_cpus() {
-    debian_run "$2" "$facts"$'\n'"${3:-}" --cpus "$1"
+    debian_run "$2" "$facts"$'\n'"$3" --cpus "$1" "${@:4}"
     expect_no_messages
     expect_fact nproc "$1"
     expect_fact cpuinfo "$1"
@@ -46,16 +46,18 @@ boot_with_cpus() {
 
 prepare_cpus_1() { prepare_root; }
 test_cpus_1() {
-    boot_with_cpus 1 0
+    boot_with_cpus 1 0 true
     expect_console '^husk-run: script status 0$'
 }
 
-prepare_cpus_2() { prepare_root; }
-test_cpus_2() {
-    boot_with_cpus 2 4 'systemctl --no-block --job-mode=replace-irreversibly start reboot.target
-sleep infinity'
+prepare_cpus_2_on_pci() { prepare_root; }
+test_cpus_2_on_pci() {
+    boot_with_cpus 2 4 'fact place "$(readlink -f /sys/block/vda/device)"
+systemctl --no-block --job-mode=replace-irreversibly start reboot.target
+sleep infinity' --bus pci
+    expect_fact place "/sys/devices/pci0000:00/0000:00:01.0/virtio0"
     expect_console 'reboot: Restarting system'
 }
 
 prepare_cpus_4() { prepare_root; }
-test_cpus_4() { boot_with_cpus 4 0; }
+test_cpus_4() { boot_with_cpus 4 0 true; }

@@ -79,16 +79,16 @@ serve_iperf() {
 
 # exchange_with ARG...: files both ways with offloads as they come, and with fewer and fewer.
 exchange_with() {
-    serve_exchanges 3 1048576
+    serve_exchanges 3 262144
     programs=(ethtool)
     micro_run "$guest_network
 ping -c 3 -q 10.0.0.1
 ping -c 3 -q -s 4000 10.0.0.1
-exchange all 1048576
+exchange all 262144
 /host/ethtool -K eth0 tso off gso off rx-gro-hw off
-exchange no-segments 1048576
+exchange no-segments 262144
 /host/ethtool -K eth0 sg off tx off
-exchange no-checksums 1048576" --net tap=tap0 "$@"
+exchange no-checksums 262144" --net tap=tap0 "$@"
     expect_no_messages
     expect_exchanged all no-segments no-checksums
 }
@@ -106,11 +106,11 @@ test_exchange_packed() {
 # A small MTU, so that segmentation is what the host does.
 test_small_mtu() {
     make_network
-    serve_exchanges 1 1048576
+    serve_exchanges 1 262144
     inside ip link set tap0 mtu 600
     micro_run "$guest_network
 fact mtu \"\$(cat /sys/class/net/eth0/mtu)\"
-exchange small 1048576" --net tap=tap0
+exchange small 262144" --net tap=tap0
     expect_fact mtu 600
     expect_exchanged small
 }
@@ -138,7 +138,7 @@ ping -c 3 -q 10.0.0.1' --net tap=tap0 --cpus 2
 test_several_queues() {
     make_network multi_queue
     serve_iperf
-    serve_exchanges 1 1048576
+    serve_exchanges 1 262144
     programs=(iperf3 ethtool)
     micro_run "$guest_network"'
 fact queues "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
@@ -147,7 +147,7 @@ fact queues "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
 /host/ethtool -L eth0 combined 1
 ping -c 3 -q 10.0.0.1
 /host/ethtool -L eth0 combined 2
-exchange again 1048576' --net tap=tap0,queues=2 --cpus 2 --iothreads 2
+exchange again 262144' --net tap=tap0,queues=2 --cpus 2 --iothreads 2
     expect_no_messages
     expect_fact queues 2
     expect_exchanged again
@@ -158,7 +158,7 @@ exchange again 1048576' --net tap=tap0,queues=2 --cpus 2 --iothreads 2
 # More small frames than the guest's receive ring and the tap's queue hold; all comes through in the end.
 test_exhaustion() {
     make_network
-    serve_exchanges 1 1048576
+    serve_exchanges 1 262144
     inside ip neighbour replace 10.0.0.2 lladdr 02:00:00:00:00:02 dev tap0
     inside bash -c 'while :; do echo -n x > /dev/udp/10.0.0.2/9; done' 2> /dev/null &
     at_end kill $!
@@ -167,7 +167,7 @@ fact begun "$(cat /sys/class/net/eth0/statistics/rx_packets)"
 sleep 2
 fact flooded "$(cat /sys/class/net/eth0/statistics/rx_packets)"
 ping -c 3 -q 10.0.0.1
-exchange afterwards 1048576' --net tap=tap0,mac=02:00:00:00:00:02
+exchange afterwards 262144' --net tap=tap0,mac=02:00:00:00:00:02
     expect_no_messages
     [ "$(fact flooded)" -gt "$(fact begun)" ] || fail "the guest received nothing"
     expect_exchanged afterwards
@@ -199,13 +199,13 @@ ping -c 1 -W 1 10.0.0.1 || echo "nobody there"' "${programs[@]}"
 
 test_rebind() {
     make_network
-    serve_exchanges 3 1048576
+    serve_exchanges 3 262144
     micro_run "$guest_network
-exchange first 1048576
+exchange first 262144
 rebind
-exchange second 1048576
+exchange second 262144
 rebind
-exchange third 1048576" --net tap=tap0
+exchange third 262144" --net tap=tap0
     expect_no_messages
     expect_exchanged first second third
 }
@@ -243,16 +243,16 @@ END
 # vhost_with ARG...: both ways with and without offloads, and the driver leaves and comes back.
 vhost_with() {
     make_network
-    serve_exchanges 3 1048576
+    serve_exchanges 3 262144
     programs=(ethtool)
     micro_run "$guest_network
 ping -c 3 -q 10.0.0.1
 ping -c 3 -q -s 4000 10.0.0.1
-exchange first 1048576
+exchange first 262144
 rebind
-exchange second 1048576
+exchange second 262144
 /host/ethtool -K eth0 tso off gso off rx-gro-hw off sg off tx off
-exchange plain 1048576" --net tap=tap0,vhost=on --stats "$PWD/stats" "$@"
+exchange plain 262144" --net tap=tap0,vhost=on --stats "$PWD/stats" "$@"
     expect_no_messages
     expect_exchanged first second plain
     expect_unseen
@@ -275,7 +275,7 @@ test_vhost_pci() {
 test_vhost_queues() {
     make_network multi_queue
     serve_iperf
-    serve_exchanges 2 1048576
+    serve_exchanges 2 262144
     remove_when_asked &
     at_end kill $!
     programs=(iperf3 ethtool)
@@ -283,9 +283,9 @@ test_vhost_queues() {
 /host/iperf3 -c 10.0.0.1 -t 1 -P 4
 /host/ethtool -L eth0 combined 2
 /host/iperf3 -c 10.0.0.1 -t 1 -P 4 -R
-exchange several 1048576
+exchange several 262144
 rebind
-exchange again 1048576
+exchange again 262144
 echo 'please remove it'
 while [ \"\$(cat /sys/class/net/eth0/carrier)\" = 1 ]; do sleep 0.1; done
 fact carrier \"\$(cat /sys/class/net/eth0/carrier)\"

@@ -86,18 +86,3 @@ fact processors \"\$(awk '/virtio.*-input/ { print (\$2 > 0) + (\$3 > 0) + (\$4 
     expect_between "moves" "$(fact moves)" 10 1000000
     expect_between "processors that were interrupted" "$(fact processors)" 2 3
 }
-
-# A distribution from its disk, with a clean log.
-prepare_debian() {
-    cp --sparse=always "$debian/rootfs.img" root.img
-}
-test_debian() {
-    debian_run 0 'dmesg > /root/dmesg
-fact root "$(readlink -f /sys/block/vda/device | grep -o "pci0000:00/0000:00:01.0")"
-fact failed "$(systemctl list-units --failed --no-legend | wc -l)"' --bus pci --cpus 2
-    expect_no_messages
-    expect_fact root pci0000:00/0000:00:01.0
-    expect_fact failed 0
-    debugfs -R "cat /root/dmesg" "$shared/root.img" > dmesg 2> /dev/null
-    expect_clean_log dmesg
-}
