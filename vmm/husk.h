@@ -378,6 +378,209 @@ HUSK_API char *husk_vm_stats(const struct husk_vm *vm);
 /* Stops the machine if it runs and frees everything. NULL is harmless. */
 HUSK_API void husk_vm_destroy(struct husk_vm *vm);
 
+/* --- sandboxes: machines for jobs --- */
+
+/*
+ * A sandbox is a machine with a stock kernel, in which an agent runs commands. Its root is only
+ * read; what jobs write is in a layer above it, and gone with the machine.
+ *
+ *     struct husk_sandbox_config config;
+ *     struct husk_command command;
+ *     struct husk_exit exit;
+ *
+ *     husk_sandbox_config_init(&config);
+ *     husk_command_init(&command);
+ *     command.arguments = (const char *const[]){"make", "check", NULL};
+ *     command.stdout_fd = 1;
+ *     if (husk_sandbox_start(&config, NULL, &sandbox, &err) == 0) {
+ *         if (husk_sandbox_exec(sandbox, &command, &process, &err) == 0) {
+ *             husk_process_wait(process, -1, &exit, &err);
+ *             husk_process_destroy(process);
+ *         }
+ *         husk_sandbox_destroy(sandbox);
+ *     }
+ *
+ * Each has a folder of its own in $XDG_RUNTIME_DIR/husk (root without that: /run/husk), by which other
+ * processes find it (husk ps, husk exec). A lock there dies with its process; what a process that was
+ * killed has left is removed when the next sandbox starts or is asked for.
+ */
+struct husk_sandbox;
+struct husk_process;
+
+/* A folder of the host in the sandbox, live. */
+struct husk_bind {
+    const char *host;
+    const char *guest; /* absolute */
+    bool read_only;    /* enforced by the host */
+    uint8_t reserved[7];
+};
+
+struct husk_sandbox_config {
+    uint32_t size;      /* of the structs as the caller knows them; husk_sandbox_config_init() */
+    uint32_t bind_size;
+    const char *name;     /* up to 32 letters, digits, '-', '_'; NULL: one is made */
+    const char *kernel;   /* as husk_config's; NULL: this host's own, in /boot */
+    const char *modules;  /* the folder with the kernel's modules.dep; NULL: looked for beside the
+                             kernel, as lib/modules/VERSION, and in /lib/modules */
+    const char *agent;    /* husk-agent; NULL: looked for as husk_net's program is */
+    const char *root;     /* a folder, or a raw image of a file system; NULL: this host's root */
+    const char *hostname; /* NULL: the name */
+    const struct husk_bind *binds;
+    uint32_t bind_count;
+    uint32_t cpus;      /* default 1 */
+    uint64_t memory;    /* bytes; default 1 GiB, of which the host gives what is used */
+    uint64_t disk_size; /* of the layer that is written, on a disk; 0: it is in the guest's memory */
+    const char *layer;  /* a file that keeps that layer, for the next sandbox with this one; made if it
+                           is not there, of `disk_size` (0: 4 GiB). Then stop, before destroying */
+    const char *const *forwards; /* as husk_net's */
+    const char *const *allows;   /* what the sandbox may reach, as husk_net's; else nothing */
+    uint32_t forward_count;
+    uint32_t allow_count;
+    bool network;    /* default: none */
+    bool keep;       /* destroying leaves the folder, until husk_sandbox_remove() */
+    bool dedicated;  /* this process is for this sandbox, and is killed where that is to end at once */
+    uint8_t reserved;
+    uint32_t stage_timeout; /* ms that each stage of the start may take; 0: 60000 */
+    int cancel_fd; /* where it polls readable, the start is given up: -ECANCELED; -1 (default): none */
+    uint32_t reserved2;
+    const char *command; /* shown in lists; NULL: nothing */
+};
+
+/* Defaults, in structs of these sizes; for husk_sandbox_config_init(). */
+HUSK_API void husk_sandbox_config_init_sizes(struct husk_sandbox_config *config, size_t size,
+                                             size_t bind_size);
+
+static inline void husk_sandbox_config_init(struct husk_sandbox_config *config)
+{
+    husk_sandbox_config_init_sizes(config, sizeof *config, sizeof(struct husk_bind));
+}
+
+/*
+ * Makes a sandbox and waits until commands can run in it; nothing of `config` is kept. Each stage of
+ * the start has a deadline, and an error names the stage. `log` is copied and may be NULL. On error
+ * nothing is left behind. Errors: as husk_vm_create(); -ETIMEDOUT a deadline; -ENOENT the kernel,
+ * its modules, the agent or the root are missing; -EEXIST there is one of that name.
+ */
+HUSK_API int husk_sandbox_start(const struct husk_sandbox_config *config,
+                                const struct husk_log *log, struct husk_sandbox **sandbox,
+                                struct husk_err *err);
+
+/*
+ * One that another process, or this one, has started: commands and files, but not its machine.
+ * Destroying it lets go of it. Errors: -ENOENT there is none of that name, or it has ended.
+ */
+HUSK_API int husk_sandbox_open(const char *name, struct husk_sandbox **sandbox,
+                               struct husk_err *err);
+
+/* Valid as long as the sandbox. The folder may hold files of the caller's. */
+HUSK_API const char *husk_sandbox_name(const struct husk_sandbox *sandbox);
+HUSK_API const char *husk_sandbox_folder(const struct husk_sandbox *sandbox);
+
+/* Its machine, to wait for, pause or count; NULL if it is another process's. The sandbox's own. */
+HUSK_API struct husk_vm *husk_sandbox_vm(const struct husk_sandbox *sandbox);
+
+/*
+ * Has the guest write what is in its caches and power off, and waits for that; cuts its power after
+ * `grace_ms` ms. Errors: -ETIMEDOUT another process's, which still runs.
+ */
+HUSK_API int husk_sandbox_stop(struct husk_sandbox *sandbox, uint32_t grace_ms,
+                               struct husk_err *err);
+
+/* What lists show of a sandbox with `keep` once it has ended: a shell's status. */
+HUSK_API void husk_sandbox_set_status(struct husk_sandbox *sandbox, int status);
+
+/* Ends it at once and frees everything, its processes excepted: destroy those before. */
+HUSK_API void husk_sandbox_destroy(struct husk_sandbox *sandbox);
+
+struct husk_command {
+    uint32_t size;                  /* of the struct as the caller knows it; husk_command_init() */
+    bool terminal;                  /* stdin and stdout are a terminal in the guest, stderr is stdout */
+    uint8_t reserved[3];
+    const char *const *arguments;   /* NULL behind the last; the first is looked for in PATH */
+    const char *const *environment; /* "NAME=VALUE"s, NULL behind the last; added to PATH, HOME, USER */
+    const char *folder;             /* where it starts; NULL: the user's home, or / */
+    const char *user;               /* USER or USER:GROUP, names or numbers; NULL: root */
+    /* Duplicated; -1: /dev/null. Need not be non-blocking. */
+    int stdin_fd, stdout_fd, stderr_fd;
+    uint16_t columns, rows;         /* of the terminal */
+    uint64_t max_output;            /* bytes of both outputs, above which it is killed; 0: any */
+};
+
+HUSK_API void husk_command_init_size(struct husk_command *command, size_t size);
+
+static inline void husk_command_init(struct husk_command *command)
+{
+    husk_command_init_size(command, sizeof *command);
+}
+
+/*
+ * Runs a command, with a thread that moves its streams. Returns when it was asked for: how it went
+ * husk_process_wait() tells. Errors: -ESHUTDOWN the sandbox has ended; -ETIMEDOUT its agent does
+ * not answer.
+ */
+HUSK_API int husk_sandbox_exec(struct husk_sandbox *sandbox, const struct husk_command *command,
+                               struct husk_process **process, struct husk_err *err);
+
+struct husk_exit {
+    uint32_t size;     /* sizeof(struct husk_exit) of the caller, who sets it */
+    int32_t status;    /* as a shell has it: 128+signal; 127 not found, 126 not executable, 125 other */
+    int32_t signal;    /* by which it ended; 0: none */
+    char message[256]; /* why it did not run, or its output was cut; else "" */
+};
+
+/* A descriptor that polls readable once husk_process_wait() returns at once. */
+HUSK_API int husk_process_event_fd(const struct husk_process *process);
+
+/*
+ * Waits until the command has exited and its output is written. Negative `timeout_ms`: for ever.
+ * Errors: -ETIMEDOUT; -ESHUTDOWN the sandbox ended before the command did.
+ */
+HUSK_API int husk_process_wait(struct husk_process *process, int timeout_ms,
+                               struct husk_exit *result, struct husk_err *err);
+
+/* To the command and what it has started, if it still runs. */
+HUSK_API void husk_process_signal(struct husk_process *process, int signal);
+HUSK_API void husk_process_resize(struct husk_process *process, uint16_t columns, uint16_t rows);
+
+/* A command that still runs hears SIGHUP. NULL is harmless. */
+HUSK_API void husk_process_destroy(struct husk_process *process);
+
+/*
+ * Copies a file, or a folder with all that is in it, as cp -r does: into a folder that is there, or as
+ * what the target says. What comes out of a sandbox belongs to the caller and has no set-user-id
+ * bits; above `limit` bytes (0: any) it is an error. Errors: what the file gives, here or there.
+ */
+HUSK_API int husk_sandbox_put(struct husk_sandbox *sandbox, const char *host, const char *guest,
+                              struct husk_err *err);
+HUSK_API int husk_sandbox_get(struct husk_sandbox *sandbox, const char *guest, const char *host,
+                              uint64_t limit, struct husk_err *err);
+
+enum husk_sandbox_state {
+    HUSK_SANDBOX_STARTING,
+    HUSK_SANDBOX_RUNNING,
+    HUSK_SANDBOX_EXITED, /* kept */
+    HUSK_SANDBOX_LOST,   /* kept; its process was killed */
+};
+
+/* Strings are valid during the call only. */
+struct husk_sandbox_info {
+    const char *name;
+    const char *command; /* "" if none */
+    const char *folder;
+    enum husk_sandbox_state state;
+    int status;       /* once it has exited; -1: it did not say */
+    int64_t started;  /* CLOCK_REALTIME, seconds */
+    uint64_t memory;  /* bytes that its process has of the host, guest memory included; 0: none */
+    int pid;
+};
+
+/* Of this user. Removes what was left by processes that were killed. Returns 0 or -errno. */
+HUSK_API int husk_sandbox_list(void (*report)(void *context, const struct husk_sandbox_info *info),
+                               void *context, struct husk_err *err);
+
+/* Removes the folder of one that has ended. Errors: -ENOENT; -EBUSY it runs. */
+HUSK_API int husk_sandbox_remove(const char *name, struct husk_err *err);
+
 /* --- the host --- */
 
 enum husk_check_result {

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files between a sandbox and its host. */
+#include "sandbox/sandbox.h"
+
+#include "agent/frame.h"
+#include "agent/protocol.h"
+#include "agent/tree.h"
+#include "sandbox/fail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* DONE, or the guest's reason. */
+static int await_done(int socket, const char *guest, struct husk_err *err)
+{
+    struct frame_reader reader = {.limit = AGENT_FRAME_MAX};
+    int rc = frame_reader_read(&reader, socket);
+    uint64_t code = EIO;
+    const char *text;
+
+    if (rc == 1 && reader.header.type == AGENT_DONE) {
+        rc = 0;
+    } else if (rc == 1 && reader.header.type == AGENT_FAILED) {
+        frame_number(&reader, "code", 4095, &code);
+        text = frame_field(&reader, "text");
+        rc = fail(err, HUSK_ERR_INPUT, code ? -(int)code : -EIO, "sandbox's \"%.100s\": %.200s", guest,
+                  text ? text : "failed");
+    } else {
+        rc = fail(err, HUSK_ERR_SELF, rc == 0 ? -ETIMEDOUT : -ESHUTDOWN, rc == 0
+                  ? "the sandbox's agent does not answer" : "the sandbox ended while files were copied");
+    }
+    frame_reader_release(&reader);
+    return rc;
+}
+
+static int ask(const struct husk_sandbox *sandbox, uint32_t type, const char *path,
+               struct husk_err *err)
+{
+    struct fields fields = {0};
+    int socket;
+
+    fields_add(&fields, "path", path);
+    socket = sandbox_ask(sandbox, type, &fields, err);
+    fields_release(&fields);
+    return socket;
+}
+
+/* "folder/" is the folder, for which tree_send() wants no slash at its end. */
+static int trim(char path[PATH_MAX], const char *given, struct husk_err *err)
+{
+    int size = snprintf(path, PATH_MAX, "%s", given);
+
+    if (size <= 0 || size >= PATH_MAX)
+        return fail(err, HUSK_ERR_INPUT, -EINVAL, "the path is empty or too long");
+    while (size > 1 && path[size - 1] == '/')
+        path[--size] = '\0';
+    return 0;
+}
+
+int husk_sandbox_put(struct husk_sandbox *sandbox, const char *host, const char *guest,
+                     struct husk_err *err)
+{
+    struct tree_fault fault = {0};
+    char path[PATH_MAX];
+    int socket, answer, rc = trim(path, host, err);
+
+    if (rc)
+        return rc;
+    if (access(path, R_OK) < 0)
+        return fail_sys(err, HUSK_ERR_INPUT, -errno, "cannot read \"%s\"", host);
+    socket = ask(sandbox, AGENT_PUT, guest, err);
+    if (socket < 0)
+        return socket;
+    rc = tree_send(socket, AT_FDCWD, path, &fault);
+    if (rc && fault.path[0] && rc != -EPIPE && rc != -ECONNRESET)
+        rc = fail_sys(err, HUSK_ERR_INPUT, rc, "cannot copy \"%s\"", fault.path);
+    else if ((answer = await_done(socket, guest, err)) || rc)
+        rc = answer ? answer : rc;
+    close(socket);
+    return rc;
+}
+
+/* Where it goes: a folder, and what it is called there (NULL: as the guest calls it). */
+static int open_target(struct tree_target *target, char *path, struct husk_err *err)
+{
+    struct stat status;
+    char *folder = path;
+
+    if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        char *slash = strrchr(path, '/');
+
+        target->name = slash ? slash + 1 : path;
+        folder = (char *)".";
+        if (slash) {
+            *slash = '\0';
+            folder = slash == path ? (char *)"/" : path;
+        }
+    }
+    target->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (target->folder < 0)
+        return fail_sys(err, HUSK_ERR_INPUT, -errno, "cannot write into \"%s\"", folder);
+    return 0;
+}
+
+static int receive(int socket, const struct tree_target *target, const char *guest,
+                   struct husk_err *err)
+{
+    struct tree_fault fault = {0};
+    int rc = await_done(socket, guest, err);
+
+    if (rc)
+        return rc;
+    rc = tree_receive(socket, target, &fault);
+    if (rc == -EFBIG)
+        return fail(err, HUSK_ERR_INPUT, rc, "the sandbox's \"%s\" is more than %llu bytes, the limit of "
+                    "what it may give", guest, (unsigned long long)target->limit);
+    if (rc == -ECONNRESET || rc == -EAGAIN)
+        return fail(err, HUSK_ERR_SELF, -ESHUTDOWN, "the sandbox broke off the copy of \"%s\"", guest);
+    return rc ? fail_sys(err, HUSK_ERR_INPUT, rc, "cannot copy \"%s\"",
+                         fault.path[0] ? fault.path : guest)
+              : 0;
+}
+
+int husk_sandbox_get(struct husk_sandbox *sandbox, const char *guest, const char *host,
+                     uint64_t limit, struct husk_err *err)
+{
+    struct tree_target target = {
+        .folder = -1,
+        .mode_mask = 0777,
+        .uid = (uid_t)-1,
+        .gid = (gid_t)-1,
+        .limit = limit ? limit : UINT64_MAX,
+    };
+    char from[PATH_MAX], to[PATH_MAX];
+    int socket, rc = trim(from, guest, err);
+
+    rc = rc ?: trim(to, host, err);
+    rc = rc ?: open_target(&target, to, err);
+    if (rc)
+        return rc;
+    socket = ask(sandbox, AGENT_GET, from, err);
+    rc = socket < 0 ? socket : receive(socket, &target, guest, err);
+    if (socket >= 0)
+        close(socket);
+    close(target.folder);
+    return rc;
+}

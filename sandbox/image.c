@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/image.h"
+
+#include "sandbox/fail.h"
+#include "sandbox/find.h"
+#include "sandbox/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB (UINT64_C(1) << 20)
+#define SCRATCH_MIN (16 * MIB)
+#define LAYER_DEFAULT (4096 * MIB)
+
+/* --- what is in an image --- */
+
+int image_type(const char *path, const char **type, struct husk_err *err)
+{
+    static const struct {
+        const char *type;
+        off_t offset;
+        const char *magic;
+        size_t size;
+    } types[] = {
+        {"ext4", 1080, "\x53\xef", 2},
+        {"squashfs", 0, "hsqs", 4},
+        {"erofs", 1024, "\xe2\xe1\xf5\xe0", 4},
+        {"xfs", 0, "XFSB", 4},
+        {"btrfs", 65600, "_BHRfS_M", 8},
+    };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char magic[8];
+
+    if (fd < 0)
+        return fail_sys(err, HUSK_ERR_INPUT, -errno, "cannot open the root \"%s\"", path);
+    *type = NULL;
+    for (size_t i = 0; i < sizeof types / sizeof types[0] && !*type; i++)
+        if (pread(fd, magic, types[i].size, types[i].offset) == (ssize_t)types[i].size &&
+            memcmp(magic, types[i].magic, types[i].size) == 0)
+            *type = types[i].type;
+    close(fd);
+    if (*type)
+        return 0;
+    return fail(err, HUSK_ERR_INPUT, -EINVAL, "the root \"%s\" is neither a folder nor an image of ext4, "
+                "squashfs, erofs, xfs or btrfs without partitions", path);
+}
+
+/* --- a folder, packed --- */
+
+/* What nftw() has found, which gives its callback no context: one walk at a time. */
+struct survey {
+    uint64_t digest; /* FNV-1a of all names, sizes and times */
+    uint64_t bytes;
+    uint64_t files;
+};
+
+static _Thread_local struct survey *survey;
+
+static void digest(const void *bytes, size_t size)
+{
+    for (const unsigned char *at = bytes; size-- > 0; at++)
+        survey->digest = (survey->digest ^ *at) * UINT64_C(0x100000001b3);
+}
+
+static int look(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)type;
+    (void)where;
+    digest(path, strlen(path));
+    digest(&status->st_mode, sizeof status->st_mode);
+    digest(&status->st_ino, sizeof status->st_ino);
+    digest(&status->st_ctim, sizeof status->st_ctim);
+    if (S_ISREG(status->st_mode))
+        survey->bytes += (uint64_t)status->st_blocks * 512;
+    survey->files++;
+    return 0;
+}
+
+static int survey_folder(struct survey *found, const char *folder, struct husk_err *err)
+{
+    int rc;
+
+    *found = (struct survey){.digest = UINT64_C(0xcbf29ce484222325)};
+    survey = found;
+    rc = nftw(folder, look, 32, FTW_PHYS | FTW_MOUNT) < 0 ? -errno : 0;
+    survey = NULL;
+    return rc ? fail_sys(err, HUSK_ERR_INPUT, rc, "cannot read the folder \"%s\"", folder) : 0;
+}
+
+static void tell(const struct husk_log *log, const char *folder, const struct survey *found,
+                 const char *image)
+{
+    struct stat status = {0};
+    char line[256];
+
+    if (!log || log->level < HUSK_LOG_WARNING)
+        return;
+    stat(image, &status);
+    snprintf(line, sizeof line, "packing %.120s into an image: %" PRIu64 " of %" PRIu64 " MiB", folder,
+             (uint64_t)status.st_blocks * 512 / MIB, found->bytes / MIB);
+    log->line(log->context, HUSK_LOG_WARNING, line);
+}
+
+static bool is_canceled(int cancel_fd)
+{
+    struct pollfd source = {.fd = cancel_fd, .events = POLLIN};
+
+    return cancel_fd >= 0 && poll(&source, 1, 0) > 0;
+}
+
+/* Room for the files, for what a file system keeps about them, and a little. */
+static int make_image(const char *folder, const struct survey *found, const char *image,
+                      const struct husk_log *log, int cancel_fd, struct husk_err *err)
+{
+    const char *arguments[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E",
+                               "lazy_itable_init=0,root_owner=0:0", "-N", NULL, "-d", folder,
+                               image, NULL};
+    char program[PATH_MAX], inodes[24];
+    struct run run;
+    uint64_t size = found->bytes + found->bytes / 8 + found->files * 512 + 16 * MIB;
+    int rc = find_tool(program, "mkfs.ext4", "e2fsprogs", err);
+    int fd;
+
+    if (rc)
+        return rc;
+    fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make \"%s\"", image);
+    if (fd >= 0)
+        close(fd);
+    snprintf(inodes, sizeof inodes, "%" PRIu64, found->files + 64);
+    arguments[10] = inodes;
+    rc = rc ?: run_start(&run, program, arguments, -1, err);
+    if (rc)
+        return rc;
+    do {
+        tell(log, folder, found, image);
+        rc = is_canceled(cancel_fd) ? fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"",
+                                           folder)
+                                    : run_wait(&run, 1000, err);
+    } while (rc == 0);
+    if (rc < 0)
+        run_abort(&run);
+    return rc < 0 ? rc : 0;
+}
+
+/* One builder at a time; a half-made image has another name. */
+static int build(const char *folder, const struct survey *found, const char *path,
+                 const struct husk_log *log, int cancel_fd, struct husk_err *err)
+{
+    char lock_path[PATH_MAX + 8], next[PATH_MAX + 8];
+    int lock, rc = 0;
+
+    snprintf(lock_path, sizeof lock_path, "%s.lock", path);
+    snprintf(next, sizeof next, "%s.new", path);
+    lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+        rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot lock \"%s\"", lock_path);
+    if (rc == 0 && access(path, R_OK) != 0) {
+        rc = make_image(folder, found, next, log, cancel_fd, err);
+        if (rc == 0 && rename(next, path) < 0)
+            rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make \"%s\"", path);
+        if (rc)
+            unlink(next);
+    }
+    unlink(lock_path);
+    if (lock >= 0)
+        close(lock);
+    return rc;
+}
+
+int image_pack(const char *folder, const struct husk_log *log, int cancel_fd, char path[PATH_MAX],
+               struct husk_err *err)
+{
+    char cache[PATH_MAX];
+    struct survey found;
+    int rc = survey_folder(&found, folder, err);
+
+    rc = rc ?: find_cache(cache, err);
+    if (rc)
+        return rc;
+    snprintf(path, PATH_MAX, "%.3900s/root-%016" PRIx64 ".img", cache, found.digest);
+    if (access(path, R_OK) == 0)
+        return 0;
+    return build(folder, &found, path, log, cancel_fd, err);
+}
+
+/* --- a scratch disk --- */
+
+static int make_empty(int fd, uint64_t size, const char *features, struct husk_err *err)
+{
+    const char *const arguments[] = {
+        "mkfs.ext4", "-q", "-F", "-m", "0", "-O", features, "-E", "lazy_itable_init=1,nodiscard",
+        "/proc/self/fd/3", NULL};
+    char program[PATH_MAX];
+    struct run run;
+    int rc;
+
+    if (size < SCRATCH_MIN)
+        return fail(err, HUSK_ERR_INPUT, -EINVAL, "a disk size of %" PRIu64 " bytes is too small; give "
+                    "at least 16M", size);
+    rc = find_tool(program, "mkfs.ext4", "e2fsprogs", err);
+    if (rc == 0 && ftruncate(fd, (off_t)size) < 0)
+        rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make a disk of %" PRIu64 " bytes", size);
+    rc = rc ?: run_start(&run, program, arguments, fd, err);
+    if (rc)
+        return rc;
+    while ((rc = run_wait(&run, -1, err)) == 0)
+        ;
+    return rc < 0 ? rc : 0;
+}
+
+/* On a disk, not in memory: /var/tmp, by the file system hierarchy. Nothing is written twice. */
+int image_scratch(uint64_t size, struct husk_err *err)
+{
+    int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int rc;
+
+    if (fd < 0)
+        return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make a disk in /var/tmp");
+    rc = make_empty(fd, size, "^has_journal", err);
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
+}
+
+int image_layer(const char *path, uint64_t size, struct husk_err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat status;
+    int rc = 0;
+
+    if (fd < 0)
+        return fail_sys(err, HUSK_ERR_INPUT, -errno, "cannot open the layer \"%s\"", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        rc = fail(err, HUSK_ERR_INPUT, -EBUSY, "the layer \"%s\" is used by another sandbox", path);
+    else if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        rc = fail(err, HUSK_ERR_INPUT, -EINVAL, "the layer \"%s\" is no file", path);
+    else if (status.st_size == 0)
+        rc = make_empty(fd, size ? size : LAYER_DEFAULT, "has_journal", err);
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
+}

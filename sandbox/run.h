@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tools of the host that run to their end; what they say is kept for the error. */
+#ifndef HUSK_SANDBOX_RUN_H
+#define HUSK_SANDBOX_RUN_H
+
+#include "husk.h"
+
+#include <sys/types.h>
+
+struct run {
+    pid_t pid;
+    int said; /* what it writes to its outputs */
+    char line[160]; /* the last of that */
+};
+
+/*
+ * Starts it. `inherited` is a descriptor that it has as number 3, or -1: so a file without a name is
+ * /proc/self/fd/3 to it. Errors: what posix_spawn(3) gives.
+ */
+int run_start(struct run *run, const char *program, const char *const *arguments, int inherited,
+              struct husk_err *err);
+
+/*
+ * Waits up to `ms`. 1: it has ended well; 0: it still runs. Errors: -EIO it has failed, with what it
+ * said last.
+ */
+int run_wait(struct run *run, int ms, struct husk_err *err);
+
+/* Ends what still runs. */
+void run_abort(struct run *run);
+
+#endif
