@@ -8,5 +8,12 @@
 /* `start` is when the program began, CLOCK_MONOTONIC in nanoseconds. */
 int run_command(int argc, char **argv, uint64_t start);
 int doctor_command(int argc, char **argv);
+int sandbox_command(int argc, char **argv, uint64_t start);
+int exec_command(int argc, char **argv);
+int ps_command(int argc, char **argv);
+int cp_command(int argc, char **argv);
+int logs_command(int argc, char **argv);
+int stop_command(int argc, char **argv);
+int rm_command(int argc, char **argv);
 
 #endif

@@ -11,6 +11,8 @@ enum status {
     STATUS_RESET = 4,        /* the guest asked for a reset */
     STATUS_PANIC = 5,        /* the guest's kernel panicked and said so */
     STATUS_TRIPLE_FAULT = 6, /* the guest's processor gave up */
+    STATUS_TIMEOUT = 124,    /* sandboxes: the command did not end in time */
+    STATUS_SANDBOX = 125,    /* sandboxes: Husk failed; 126 and 127 as of a shell */
     STATUS_SIGNAL = 128,     /* plus the number of the signal that ended husk */
 };
 

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One command in a sandbox, on this process's streams, terminal and signals. */
+#ifndef HUSK_TOOLS_JOB_H
+#define HUSK_TOOLS_JOB_H
+
+#include "husk.h"
+
+struct job {
+    struct husk_sandbox *sandbox;
+    struct husk_command command;
+    int64_t timeout_ms; /* negative: none */
+    int signal_fd;      /* job_signals() */
+};
+
+/*
+ * Blocks what ends a program and reads it from the descriptor that is returned instead (-1, with
+ * errno); before there are threads.
+ */
+int job_signals(void);
+
+/* The status of the whole: the command's, 124, 125 or 128+signal. What is wrong is said. */
+int job_run(struct job *job);
+
+#endif

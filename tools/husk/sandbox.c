@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * husk sandbox and husk exec. In the foreground this process is the sandbox; with --detach a child of
+ * it is, which goes on when this one has printed the sandbox's name.
+ */
+#include "commands.h"
+#include "job.h"
+#include "sandbox_options.h"
+#include "status.h"
+#include "timing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What the guest may need to write its caches when a layer is kept. */
+#define STOP_GRACE_MS 10000
+
+static void print_line(void *context, enum husk_log_level level, const char *line)
+{
+    (void)context;
+    (void)level;
+    fprintf(stderr, "husk: %s\n", line);
+}
+
+static int report(const struct husk_err *err)
+{
+    fprintf(stderr, "husk: %s\n", err->message);
+    return STATUS_SANDBOX;
+}
+
+static int start(struct sandbox_options *options, int signal_fd, struct husk_sandbox **sandbox)
+{
+    const struct husk_log log = {print_line, NULL,
+                                 options->verbose ? HUSK_LOG_INFO : HUSK_LOG_WARNING};
+    struct husk_err err = {0};
+    struct signalfd_siginfo info;
+
+    options->config.cancel_fd = signal_fd;
+    if (husk_sandbox_start(&options->config, &log, sandbox, &err) == 0)
+        return 0;
+    if (err.code == -ECANCELED && read(signal_fd, &info, sizeof info) == sizeof info)
+        return STATUS_SIGNAL + (int)info.ssi_signo;
+    return report(&err);
+}
+
+/* Files that the command was to leave; the first that cannot be had decides the status. */
+static int fetch(struct husk_sandbox *sandbox, const struct sandbox_options *options)
+{
+    int status = 0;
+
+    for (unsigned i = 0; i < options->outcome_count; i++) {
+        struct husk_err err;
+
+        if (husk_sandbox_get(sandbox, options->outcomes[i].guest, options->outcomes[i].host, 0, &err) &&
+            status == 0)
+            status = report(&err);
+    }
+    return status;
+}
+
+/* A kept layer, and files that are shared, want the guest's caches to be written. */
+static void end(struct husk_sandbox *sandbox, const struct sandbox_options *options, int status)
+{
+    bool shares = false;
+
+    for (uint32_t i = 0; i < options->config.bind_count; i++)
+        shares |= !options->binds[i].read_only;
+    if (options->config.layer || shares)
+        husk_sandbox_stop(sandbox, STOP_GRACE_MS, NULL);
+    husk_sandbox_set_status(sandbox, status);
+    husk_sandbox_destroy(sandbox);
+}
+
+static void show_timing(const struct sandbox_options *options, struct husk_sandbox *sandbox,
+                        uint64_t started)
+{
+    struct husk_timing timing = {.size = sizeof timing};
+
+    if (!options->timing)
+        return;
+    husk_vm_timing(husk_sandbox_vm(sandbox), &timing);
+    timing_print(&timing, started);
+}
+
+static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, int signal_fd)
+{
+    struct job job = {
+        .sandbox = sandbox,
+        .command = options->command,
+        .timeout_ms = options->timeout_ms,
+        .signal_fd = signal_fd,
+    };
+    int status = job_run(&job), fetched = fetch(sandbox, options);
+
+    return status ? status : fetched;
+}
+
+static int foreground(struct sandbox_options *options, uint64_t started)
+{
+    struct husk_sandbox *sandbox = NULL;
+    int signal_fd = job_signals(), status;
+
+    options->config.dedicated = true;
+    status = start(options, signal_fd, &sandbox);
+    if (status)
+        return status;
+    status = run(options, sandbox, signal_fd);
+    show_timing(options, sandbox, started);
+    end(sandbox, options, status);
+    return status;
+}
+
+/* --- in the background --- */
+
+static int open_log(const struct husk_sandbox *sandbox, const char *leaf)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s", husk_sandbox_folder(sandbox), leaf);
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+}
+
+/* Nothing is said any more, and no terminal is held. */
+static void let_go(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        dup2(null, fd);
+    close(null);
+}
+
+/* A sandbox without a command waits for its end. */
+static int wait_for_end(struct husk_sandbox *sandbox, int signal_fd)
+{
+    struct pollfd sources[] = {
+        {.fd = husk_vm_event_fd(husk_sandbox_vm(sandbox)), .events = POLLIN},
+        {.fd = signal_fd, .events = POLLIN},
+    };
+
+    while (poll(sources, 2, -1) < 0)
+        ;
+    return 0;
+}
+
+/* The child's life. `told` takes the name once the command can run. */
+static int monitor(struct sandbox_options *options, int told)
+{
+    struct husk_sandbox *sandbox = NULL;
+    int signal_fd, status;
+
+    setsid();
+    signal_fd = job_signals();
+    options->config.keep = options->config.dedicated = true;
+    status = start(options, signal_fd, &sandbox);
+    if (status)
+        return status;
+    options->command.stdin_fd = -1;
+    options->command.stdout_fd = open_log(sandbox, "stdout");
+    options->command.stderr_fd = open_log(sandbox, "stderr");
+    dprintf(told, "%s\n", husk_sandbox_name(sandbox));
+    close(told);
+    let_go();
+    status = options->command.arguments[0] ? run(options, sandbox, signal_fd)
+                                           : wait_for_end(sandbox, signal_fd);
+    end(sandbox, options, status);
+    return status;
+}
+
+static int detach(struct sandbox_options *options)
+{
+    char name[64];
+    int ends[2], status;
+    ssize_t size;
+    pid_t child;
+
+    if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0) {
+        fprintf(stderr, "husk: cannot make a process: %s\n", strerror(errno));
+        return STATUS_SANDBOX;
+    }
+    if (child == 0) {
+        close(ends[0]);
+        _exit(monitor(options, ends[1]));
+    }
+    close(ends[1]);
+    size = read(ends[0], name, sizeof name);
+    close(ends[0]);
+    if (size > 0)
+        return fwrite(name, 1, (size_t)size, stdout) == (size_t)size && fflush(stdout) == 0
+                   ? 0
+                   : STATUS_SANDBOX;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_SANDBOX;
+}
+
+/* --- commands --- */
+
+int sandbox_command(int argc, char **argv, uint64_t started)
+{
+    static struct sandbox_options options; /* too large for a stack */
+    int status = STATUS_SANDBOX;
+
+    switch (sandbox_options_parse(&options, argc, argv)) {
+    case SANDBOX_DONE:
+        status = 0;
+        break;
+    case SANDBOX_BAD:
+        break;
+    case SANDBOX_RUN:
+        status = options.detach ? detach(&options) : foreground(&options, started);
+        break;
+    }
+    sandbox_options_release(&options);
+    return status;
+}
+
+static int run_in(struct sandbox_options *options)
+{
+    struct husk_sandbox *sandbox;
+    struct husk_err err = {0};
+    int signal_fd = job_signals(), status;
+
+    if (husk_sandbox_open(options->name, &sandbox, &err))
+        return report(&err);
+    status = run(options, sandbox, signal_fd);
+    husk_sandbox_destroy(sandbox);
+    return status;
+}
+
+int exec_command(int argc, char **argv)
+{
+    static struct sandbox_options options;
+    int status = STATUS_SANDBOX;
+
+    switch (sandbox_options_parse(&options, argc, argv)) {
+    case SANDBOX_DONE:
+        status = 0;
+        break;
+    case SANDBOX_BAD:
+        break;
+    case SANDBOX_RUN:
+        status = run_in(&options);
+        break;
+    }
+    sandbox_options_release(&options);
+    return status;
+}
