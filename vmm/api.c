@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public API over struct machine: nothing here but translation. */
+#include "devices/virtio/balloon.h"
 #include "vmm/config.h"
 #include "vmm/husk.h"
 #include "vmm/log_sinks.h"
@@ -137,6 +138,31 @@ int husk_vm_refresh_disk(struct husk_vm *vm, uint32_t index, struct husk_err *pu
 void husk_vm_resize_console(struct husk_vm *vm, uint16_t columns, uint16_t rows)
 {
     machine_resize_console(vm->machine, columns, rows);
+}
+
+int husk_vm_set_balloon(struct husk_vm *vm, uint64_t bytes, struct husk_err *public_err)
+{
+    struct err err = {.blame = ERR_BLAME_INPUT};
+
+    return virtio_bus_set_balloon(vm->machine, bytes, &err) ? public_err_pass(public_err, &err) : 0;
+}
+
+void husk_vm_memory(const struct husk_vm *vm, struct husk_memory *memory)
+{
+    const struct machine *machine = vm->machine;
+    struct virtio_balloon_figures balloon = {0};
+    struct husk_memory now = {
+        .size = memory->size,
+        .given = memory_size(&machine->memory),
+        .resident = memory_resident(&machine->memory),
+    };
+
+    if (machine->balloon)
+        balloon = virtio_balloon_figures(machine->balloon);
+    now.balloon_target = balloon.target;
+    now.ballooned = balloon.actual;
+    now.discarded = balloon.discarded;
+    memcpy(memory, &now, memory->size < sizeof now ? memory->size : sizeof now);
 }
 
 void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing)

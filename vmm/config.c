@@ -410,6 +410,7 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
         .disk_count = read->disk_count,
         .net_count = read->net_count,
         .rings = read->rings,
+        .balloon = read->balloon,
         .console = read->console,
         .console_in_fd = read->console_in_fd,
         .console_out_fd = read->console_out_fd,

@@ -66,6 +66,7 @@ struct machine_config {
     struct machine_net nets[HUSK_NETS_MAX];
     uint32_t net_count;
     struct machine_vsock vsock;
+    bool balloon;
     enum husk_rings rings;
     enum husk_bus bus;
     enum husk_console console;

@@ -530,6 +530,7 @@ static const struct key config_keys[] = {
     {"disks", read_disks, write_disks, 0}, /* two fields: the array and its length */
     {"nets", read_nets, write_nets, 0},
     {"vsock", read_vsock, write_vsock, 0}, /* what is read belongs to the configuration */
+    {"balloon", read_flag, write_flag, offsetof(struct husk_config, balloon)},
 };
 
 /* The longest of the lists above. */

@@ -212,6 +212,11 @@ struct husk_config {
     enum husk_rings rings; /* of all devices */
     enum husk_bus bus; /* default HUSK_BUS_MMIO */
     uint32_t reserved2; /* 0 */
+
+    /* The guest tells which of its memory is free, for the host to use (free page reporting), and
+     * gives up more when it is asked to: husk_vm_set_balloon(). */
+    bool balloon;
+    uint8_t reserved3[7]; /* 0 */
 };
 
 /* Defaults, in a struct of `size` bytes; for husk_config_init(). */
@@ -355,6 +360,30 @@ HUSK_API int husk_vm_refresh_disk(struct husk_vm *vm, uint32_t index, struct hus
 
 /* Tells a virtio console's guest the size of the terminal in characters. Any thread. */
 HUSK_API void husk_vm_resize_console(struct husk_vm *vm, uint16_t columns, uint16_t rows);
+
+/*
+ * Asks the guest to give up `bytes` of its memory in all (whole pages of 4 KiB count), or, if that is
+ * less than before, to take some back. It does so by and by, as far as it can: husk_vm_memory() tells
+ * how far it is. A guest that is about to run out of memory takes back what it needs. Any thread, and
+ * before the start too. Errors: -ENOENT the machine has no balloon; -ERANGE more than it has.
+ */
+HUSK_API int husk_vm_set_balloon(struct husk_vm *vm, uint64_t bytes, struct husk_err *err);
+
+/* What a machine's memory costs the host; all in bytes. */
+struct husk_memory {
+    uint32_t size; /* sizeof(struct husk_memory) of the caller, who sets it */
+    uint64_t given;          /* the guest's memory */
+    uint64_t resident;       /* of it: in the host's memory now; 0 if the host does not tell */
+    uint64_t balloon_target; /* what husk_vm_set_balloon() has asked for; 0 without a balloon */
+    uint64_t ballooned;      /* what the guest says that it has given up for that */
+    uint64_t discarded;      /* came back to the host since the start, in all; some is in use again */
+};
+
+/*
+ * Any thread. The host is asked about each page, which takes some 10 ns for a small one that is
+ * resident: a few ms for each GiB at most.
+ */
+HUSK_API void husk_vm_memory(const struct husk_vm *vm, struct husk_memory *memory);
 
 /* When a machine reached the phases of its life: CLOCK_MONOTONIC ns, 0 while it has not. */
 struct husk_timing {

@@ -38,7 +38,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define MACHINE_VIRTIO_MAX 26
+#define MACHINE_VIRTIO_MAX 27
 
 /* A virtio device with its transport, one of two (vmm/transport.h). */
 struct machine_virtio {
@@ -82,6 +82,7 @@ struct machine {
     struct machine_virtio virtio[MACHINE_VIRTIO_MAX]; /* in the order of their places */
     unsigned virtio_count;
     struct virtio_device *virtio_console; /* one of the above, or NULL */
+    struct virtio_device *balloon;        /* one of them, or NULL */
     struct loop_source resize;            /* eventfd: console_size has changed; fd -1: no console */
     _Atomic uint32_t console_size;        /* columns in the upper half, rows in the lower */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/virtio_bus.h"
 
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/net.h"
@@ -236,6 +237,47 @@ static int add_vsock(struct machine *machine, struct err *err)
     return rc ?: attach(machine, device, err);
 }
 
+static int add_balloon(struct machine *machine, struct err *err)
+{
+    const struct virtio_environment env = environment(machine);
+    struct virtio_device *device;
+    int rc;
+
+    if (!machine->config.balloon)
+        return 0;
+    rc = virtio_balloon_create(&device, &env, err);
+    if (rc)
+        return rc;
+    machine->balloon = device;
+    return attach(machine, device, err);
+}
+
+struct balloon_target {
+    struct virtio_device *device;
+    uint64_t bytes;
+};
+
+static void set_balloon_on_loop(void *argument)
+{
+    const struct balloon_target *target = argument;
+
+    virtio_balloon_set_target(target->device, target->bytes);
+}
+
+int virtio_bus_set_balloon(struct machine *machine, uint64_t bytes, struct err *err)
+{
+    struct balloon_target target = {machine->balloon, bytes};
+    uint64_t memory = memory_size(&machine->memory);
+
+    if (!machine->balloon)
+        return err_set(err, -ENOENT, "the machine has no balloon; create it with one");
+    if (bytes > memory)
+        return err_set(err, -ERANGE, "balloon: %lluM are more than the guest's %lluM; give less",
+                       (unsigned long long)(bytes >> 20), (unsigned long long)(memory >> 20));
+    loop_call(&machine->loop, set_balloon_on_loop, &target);
+    return 0;
+}
+
 int virtio_bus_create(struct machine *machine, struct err *err)
 {
     const struct transport *transport = machine_transport(machine);
@@ -249,7 +291,9 @@ int virtio_bus_create(struct machine *machine, struct err *err)
         rc = add_console(machine, err);
     if (rc == 0)
         rc = add_rng(machine, err);
-    return rc ?: add_vsock(machine, err);
+    if (rc == 0)
+        rc = add_vsock(machine, err);
+    return rc ?: add_balloon(machine, err);
 }
 
 int virtio_bus_await(struct machine *machine, struct err *err)

@@ -23,6 +23,12 @@ int virtio_bus_connect(struct machine *machine, struct err *err);
  */
 int virtio_bus_refresh_disk(struct machine *machine, unsigned index, struct err *err);
 
+/*
+ * Asks the guest to give up `bytes` of its memory in all. Any thread; waits for the machine's loop.
+ * Errors: -ENOENT no balloon; -ERANGE more than the guest has.
+ */
+int virtio_bus_set_balloon(struct machine *machine, uint64_t bytes, struct err *err);
+
 /* Frees the devices, then their backends. Nothing runs any more. */
 void virtio_bus_destroy(struct machine *machine);
 

@@ -536,13 +536,18 @@ uint32_t virtio_device_config_generation(struct virtio_device *device)
     return generation;
 }
 
-void virtio_device_set_config(struct virtio_device *device, const void *config, unsigned size)
+void virtio_device_keep_config(struct virtio_device *device, const void *config, unsigned size)
 {
     pthread_mutex_lock(&device->config_lock);
     memcpy(device->config, config, size);
     device->config_size = size;
     device->config_generation++;
     pthread_mutex_unlock(&device->config_lock);
+}
+
+void virtio_device_set_config(struct virtio_device *device, const void *config, unsigned size)
+{
+    virtio_device_keep_config(device, config, size);
     if (device->active && !broken(device))
         device->transport_ops->config_interrupt(device->transport);
 }

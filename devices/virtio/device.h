@@ -262,6 +262,9 @@ static inline bool virtio_device_has(const struct virtio_device *device, unsigne
  */
 void virtio_device_set_config(struct virtio_device *device, const void *config, unsigned size);
 
+/* Loop. The same without the interrupt, for what the driver wrote itself. */
+void virtio_device_keep_config(struct virtio_device *device, const void *config, unsigned size);
+
 /* Any loop. The driver broke the rules: DEVICE_NEEDS_RESET, a config interrupt, one log line. */
 void virtio_device_break(struct virtio_device *device, const char *reason);
 

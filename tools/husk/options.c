@@ -49,6 +49,7 @@ static const char help[] =
     "                     to the Unix socket PATH and writes \"CONNECT PORT\" reaches the guest's\n"
     "                     vsock port; the guest reaches PATH_PORT as port PORT of CID 2. The guest\n"
     "                     is CID N (default 3)\n"
+    "  --balloon[=on|off] memory that the guest does not use comes back to this host\n"
     "  --rings split|packed\n"
     "                     how the queues between guest and devices are kept; a guest that does not\n"
     "                     know packed rings has split ones (default split)\n"
@@ -76,7 +77,7 @@ static const char help[] =
     "  husk run --config machine.json --timing\n";
 
 enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
-       OPTION_CPU_WITHOUT, OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_VSOCK,
+       OPTION_CPU_WITHOUT, OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_VSOCK, OPTION_BALLOON,
        OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE, OPTION_BUS, OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG,
        OPTION_PRINT_CONFIG };
 
@@ -91,6 +92,7 @@ static const struct option long_options[] = {
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
+    {"balloon", optional_argument, NULL, OPTION_BALLOON},
     {"iothreads", required_argument, NULL, OPTION_IOTHREADS},
     {"rings", required_argument, NULL, OPTION_RINGS},
     {"console", required_argument, NULL, OPTION_CONSOLE},
@@ -220,6 +222,15 @@ static bool set_bus(struct husk_config *config, const char *text)
     return choice >= 0;
 }
 
+static bool set_balloon(struct husk_config *config, const char *text)
+{
+    static const char *const names[] = {"off", "on"};
+    int choice = choose("--balloon", text ? text : "on", names, 2, "on or off");
+
+    config->balloon = choice < 0 ? config->balloon : choice == 1;
+    return choice >= 0;
+}
+
 static bool add_disk(struct husk_config *config, const char *text)
 {
     struct husk_err err;
@@ -271,6 +282,8 @@ static bool apply(struct run_options *options, int option, const char *value)
         return add_net(config, value);
     case OPTION_VSOCK:
         return set_vsock(config, value);
+    case OPTION_BALLOON:
+        return set_balloon(config, value);
     case OPTION_IOTHREADS:
         return set_count(&config->iothreads, "--iothreads", value, 0, HUSK_IOTHREADS_MAX);
     case OPTION_CONSOLE:

@@ -9,6 +9,9 @@
 
 #define HUGE_PAGE_SIZE (2ull << 20)
 
+/* Pages that memory_resident() asks the host about at a time. */
+#define PAGES_ASKED 16384u
+
 static int check_ranges(const struct memory_range *ranges, unsigned count, struct err *err)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -150,4 +153,77 @@ int memory_zero(const struct guest_memory *memory, struct gpa base, size_t size)
         return -EFAULT;
     memset(to, 0, size);
     return 0;
+}
+
+/* --- what the host holds of it --- */
+
+static const struct memory_region *region_of(const struct guest_memory *memory, const void *host,
+                                             uint64_t size)
+{
+    for (unsigned i = 0; i < memory->count; i++) {
+        const struct memory_region *region = &memory->regions[i];
+        uint64_t offset = (uintptr_t)host - (uintptr_t)region->host;
+
+        if ((uintptr_t)host >= (uintptr_t)region->host && offset < region->size &&
+            size <= region->size - offset)
+            return region;
+    }
+    return NULL;
+}
+
+/*
+ * A private anonymous mapping has nothing but its pages, so that they are gone with it. Of a huge
+ * page a part can be given back, but the host splits it for that, and frees it once all is.
+ */
+static int discard(const struct memory_region *region, uint64_t offset, uint64_t size)
+{
+    return madvise(region->host + offset, size, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
+int memory_discard(const struct guest_memory *memory, const void *host, uint64_t size,
+                   uint64_t *discarded)
+{
+    const struct memory_region *region = region_of(memory, host, size);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t from, to;
+    int rc;
+
+    if (discarded)
+        *discarded = 0;
+    if (!region)
+        return -EFAULT;
+    from = (uint64_t)((const uint8_t *)host - region->host);
+    to = (from + size) / page * page;
+    from = (from + page - 1) / page * page;
+    if (from >= to)
+        return 0;
+    rc = discard(region, from, to - from);
+    if (rc == 0 && discarded)
+        *discarded = to - from;
+    return rc;
+}
+
+static uint64_t count_resident(const struct memory_region *region, uint64_t page)
+{
+    unsigned char resident[PAGES_ASKED];
+    uint64_t pages = 0, size;
+
+    for (uint64_t at = 0; at < region->size; at += size) {
+        size = region->size - at < PAGES_ASKED * page ? region->size - at : PAGES_ASKED * page;
+        if (mincore(region->host + at, size, resident) < 0)
+            return 0;
+        for (uint64_t i = 0; i < size / page; i++)
+            pages += resident[i] & 1;
+    }
+    return pages;
+}
+
+uint64_t memory_resident(const struct guest_memory *memory)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; i < memory->count; i++)
+        pages += count_resident(&memory->regions[i], page);
+    return pages * page;
 }

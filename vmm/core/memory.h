@@ -73,4 +73,21 @@ int memory_read(const struct guest_memory *memory, struct gpa base, void *to, si
 int memory_write(const struct guest_memory *memory, struct gpa base, const void *from, size_t size);
 int memory_zero(const struct guest_memory *memory, struct gpa base, size_t size);
 
+/*
+ * Gives [host, host + size), which is guest memory as memory_at() gave it, back to the host, as far
+ * as it is whole pages of the host: the guest finds zeros there, and takes memory anew where it
+ * writes. Whether it has a memslot yet is all the same. *discarded (may be NULL) are the bytes of
+ * those pages; a call without any makes no system call, otherwise it makes one.
+ * Errors: -EFAULT not all of it is in one region; what madvise() says: -EINVAL, it is locked.
+ */
+int memory_discard(const struct guest_memory *memory, const void *host, uint64_t size,
+                   uint64_t *discarded);
+
+/*
+ * Bytes of it that are in the host's memory now; pages that were read and never written count as
+ * well. It takes time in proportion to what is resident, some 10 ns for each small page, and a
+ * system call for each 64 MiB. 0 if the host does not tell.
+ */
+uint64_t memory_resident(const struct guest_memory *memory);
+
 #endif
