@@ -305,6 +305,15 @@ static bool copy_string(const char **to, const char *from)
     return !from || *to;
 }
 
+static bool copy_net_strings(struct machine_net *to, const struct machine_net *from)
+{
+    bool copied = copy_string(&to->name, from->name);
+
+    for (uint32_t i = 0; i < from->allow_count; i++)
+        copied &= copy_string(&to->allows[i], from->allows[i]);
+    return copied;
+}
+
 /* Errors: -ENOMEM, with *to empty. */
 static int copy(const struct machine_config *from, struct machine_config *to, struct err *err)
 {
@@ -320,7 +329,7 @@ static int copy(const struct machine_config *from, struct machine_config *to, st
         copied &= copy_string(&to->disks[i].serial, from->disks[i].serial);
     }
     for (uint32_t i = 0; i < to->net_count; i++)
-        copied &= copy_string(&to->nets[i].name, from->nets[i].name);
+        copied &= copy_net_strings(&to->nets[i], &from->nets[i]);
     copied &= copy_string(&to->vsock.path, from->vsock.path);
     if (copied)
         return 0;
@@ -343,8 +352,11 @@ void machine_config_free(struct machine_config *config)
         free_string(config->disks[i].path);
         free_string(config->disks[i].serial);
     }
-    for (uint32_t i = 0; i < config->net_count; i++)
+    for (uint32_t i = 0; i < config->net_count; i++) {
         free_string(config->nets[i].name);
+        for (uint32_t j = 0; j < config->nets[i].allow_count; j++)
+            free_string(config->nets[i].allows[j]);
+    }
     free_string(config->vsock.path);
     *config = (struct machine_config){0};
 }
@@ -376,10 +388,14 @@ static void borrow_net(const struct husk_net *net, uint32_t index, struct machin
         .forward_count = net->forward_count,
         .restricted = net->restricted,
         .vhost = net->vhost,
+        .egress_denied = net->egress_denied || net->allow_count > 0,
+        .allow_count = net->allow_count,
     };
     config_net_mac(net, index, borrowed->mac);
     for (uint32_t i = 0; i < net->forward_count; i++)
         net_forward_parse(&borrowed->forwards[i], net->forwards[i], NULL); /* it has been checked */
+    for (uint32_t i = 0; i < net->allow_count; i++)
+        borrowed->allows[i] = net->allows[i];
 }
 
 int config_validate(const struct husk_config *public_config, struct machine_config *config,

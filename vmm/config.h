@@ -7,6 +7,7 @@
 #define HUSK_VMM_CONFIG_H
 
 #include "core/err.h"
+#include "devices/net/egress.h"
 #include "devices/net/forward.h"
 #include "vmm/husk.h"
 
@@ -42,6 +43,9 @@ struct machine_net {
     unsigned forward_count;
     bool restricted;
     bool vhost;
+    bool egress_denied;
+    unsigned allow_count;
+    const char *allows[HUSK_ALLOWS_MAX];
 };
 
 struct machine_vsock {
@@ -50,6 +54,7 @@ struct machine_vsock {
 };
 
 _Static_assert(HUSK_FORWARDS_MAX == NET_FORWARDS_MAX, "what is promised is kept");
+_Static_assert(HUSK_ALLOWS_MAX == NET_EGRESS_MAX, "what is promised is kept");
 
 /* All strings are owned by it; optional ones are NULL when not given. */
 struct machine_config {

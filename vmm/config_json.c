@@ -397,30 +397,70 @@ static json_t *write_user(const void *field)
     return net->name ? json_string_nocheck(net->name) : json_true();
 }
 
-static int read_forwards(struct reader *reader, void *field, const json_t *value)
+/* Strings, each of which `append` adds to the network; `right` is what there should be instead. */
+static int read_rules(struct reader *reader, struct husk_net *net, const json_t *value,
+                      int (*append)(struct husk_config *, struct husk_net *, const char *, struct err *),
+                      const char *right)
 {
     int rc = 0;
 
     if (!json_is_array(value))
-        return wrong_type(reader, value, "an array of strings such as \"tcp:127.0.0.1:2222::22\"");
+        return wrong_type(reader, value, right);
     for (size_t i = 0; i < json_array_size(value) && rc == 0; i++) {
         const char *rule = NULL;
 
         rc = read_string(reader, &rule, json_array_get(value, i));
         if (rc == 0)
-            rc = config_append_forward(reader->config, field, rule, reader->err);
+            rc = append(reader->config, net, rule, reader->err);
     }
     return rc;
+}
+
+static json_t *write_rules(const char *const *rules, uint32_t count)
+{
+    json_t *array = count ? json_array() : NULL;
+
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(array, json_string_nocheck(rules[i]));
+    return array;
+}
+
+static int read_forwards(struct reader *reader, void *field, const json_t *value)
+{
+    return read_rules(reader, field, value, config_append_forward,
+                      "an array of strings such as \"tcp:127.0.0.1:2222::22\"");
 }
 
 static json_t *write_forwards(const void *field)
 {
     const struct husk_net *net = field;
-    json_t *array = net->forward_count ? json_array() : NULL;
 
-    for (uint32_t i = 0; i < net->forward_count; i++)
-        json_array_append_new(array, json_string_nocheck(net->forwards[i]));
-    return array;
+    return write_rules(net->forwards, net->forward_count);
+}
+
+static int read_allows(struct reader *reader, void *field, const json_t *value)
+{
+    return read_rules(reader, field, value, config_append_allow,
+                      "an array of strings such as \"192.0.2.0/24:443\"");
+}
+
+static json_t *write_allows(const void *field)
+{
+    const struct husk_net *net = field;
+
+    return write_rules(net->allows, net->allow_count);
+}
+
+static int read_egress(struct reader *reader, void *field, const json_t *value)
+{
+    return json_is_string(value) ? config_set_egress(field, json_string_value(value), reader->err)
+                                 : wrong_type(reader, value, "\"deny\" or \"allow\"");
+}
+
+/* Unless it is the default. */
+static json_t *write_egress(const void *field)
+{
+    return ((const struct husk_net *)field)->egress_denied ? json_string("deny") : NULL;
 }
 
 static json_t *write_name(const struct husk_net *net, enum husk_net_kind kind)
@@ -489,6 +529,8 @@ static const struct key net_keys[] = {
     {"user", read_user, write_user, 0},
     {"hostfwd", read_forwards, write_forwards, 0},
     {"restrict", read_flag, write_flag, offsetof(struct husk_net, restricted)},
+    {"egress", read_egress, write_egress, 0},
+    {"allow", read_allows, write_allows, 0},
     {"vhost", read_flag, write_flag, offsetof(struct husk_net, vhost)},
     {"mac", read_string, write_string, offsetof(struct husk_net, mac)},
     {"queues", read_queues, write_count_if_any, offsetof(struct husk_net, queues)},
@@ -593,6 +635,26 @@ static json_t *write_object(const void *source, const struct key *keys, size_t c
     return object;
 }
 
+/* An array of what `read` reads. */
+static int read_each(struct reader *reader, const json_t *array,
+                     int (*read)(struct reader *reader, const json_t *value))
+{
+    size_t length = strlen(reader->place);
+
+    if (!json_is_array(array))
+        return wrong_type(reader, array, "an array of objects");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        int rc;
+
+        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
+        rc = read(reader, json_array_get(array, i));
+        if (rc)
+            return rc;
+    }
+    reader->place[length] = '\0';
+    return 0;
+}
+
 static int read_disk(struct reader *reader, const json_t *value)
 {
     struct husk_disk disk = {0};
@@ -611,32 +673,15 @@ static int read_disk(struct reader *reader, const json_t *value)
 /* The array replaces the disks that the configuration had. */
 static int read_disks(struct reader *reader, void *field, const json_t *value)
 {
-    size_t length = strlen(reader->place);
-    struct husk_config *config = field;
-
-    if (!json_is_array(value))
-        return wrong_type(reader, value, "an array of objects");
-    config->disk_count = 0;
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        int rc;
-
-        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
-        rc = read_disk(reader, json_array_get(value, i));
-        if (rc)
-            return rc;
-    }
-    reader->place[length] = '\0';
-    return 0;
+    ((struct husk_config *)field)->disk_count = 0;
+    return read_each(reader, value, read_disk);
 }
 
 static json_t *write_disks(const void *field)
 {
     const struct husk_config *config = field;
-    json_t *array;
+    json_t *array = config->disk_count ? json_array() : NULL;
 
-    if (config->disk_count == 0)
-        return NULL;
-    array = json_array();
     for (uint32_t i = 0; i < config->disk_count; i++)
         json_array_append_new(array,
                               write_object(&config->disks[i], disk_keys, COUNT(disk_keys)));
@@ -663,32 +708,15 @@ static int read_net(struct reader *reader, const json_t *value)
 /* The array replaces the networks that the configuration had. */
 static int read_nets(struct reader *reader, void *field, const json_t *value)
 {
-    size_t length = strlen(reader->place);
-    struct husk_config *config = field;
-
-    if (!json_is_array(value))
-        return wrong_type(reader, value, "an array of objects");
-    config->net_count = 0;
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        int rc;
-
-        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
-        rc = read_net(reader, json_array_get(value, i));
-        if (rc)
-            return rc;
-    }
-    reader->place[length] = '\0';
-    return 0;
+    ((struct husk_config *)field)->net_count = 0;
+    return read_each(reader, value, read_net);
 }
 
 static json_t *write_nets(const void *field)
 {
     const struct husk_config *config = field;
-    json_t *array;
+    json_t *array = config->net_count ? json_array() : NULL;
 
-    if (config->net_count == 0)
-        return NULL;
-    array = json_array();
     for (uint32_t i = 0; i < config->net_count; i++)
         json_array_append_new(array, write_object(&config->nets[i], net_keys, COUNT(net_keys)));
     return array;

@@ -2,6 +2,7 @@
 /* Networks of a configuration: the language of --net, what is allowed, and addresses. */
 #include "vmm/config_net.h"
 
+#include "devices/net/egress.h"
 #include "devices/net/user_process.h"
 #include "vmm/config_keys.h"
 #include "vmm/config_sizes.h"
@@ -73,18 +74,44 @@ static int check_forward(const struct husk_net *net, uint32_t index, struct err 
     return 0;
 }
 
+static int check_allows(const struct husk_net *net, struct err *err)
+{
+    struct net_egress rule;
+
+    if (net->allow_count > HUSK_ALLOWS_MAX)
+        return err_set(err, -ERANGE, "allow: %u rules are too many; give %d at most",
+                       net->allow_count, HUSK_ALLOWS_MAX);
+    if (net->allow_count > 0 && net->restricted)
+        return err_set(err, -EINVAL, "allow: with restrict nothing is reached; leave out one of them");
+    for (uint32_t i = 0; i < net->allow_count; i++) {
+        if (!net->allows || !net->allows[i])
+            return err_set(err, -EINVAL, "allow: the rule is missing");
+        if (net_egress_parse(&rule, net->allows[i], err) < 0) {
+            err_prefix(err, "allow \"%.100s\"", net->allows[i]);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int check_no_user(const struct husk_net *net, struct err *err)
+{
+    if (net->forward_count > 0)
+        return err_set(err, -EINVAL, "hostfwd: only user mode forwards; leave it out");
+    if (net->restricted)
+        return err_set(err, -EINVAL, "restrict: only user mode restricts; leave it out");
+    if (net->egress_denied || net->allow_count > 0)
+        return err_set(err, -EINVAL, "egress, allow: only user mode denies; leave them out");
+    return 0;
+}
+
 /* What user mode alone has. */
 static int check_user(const struct husk_net *net, struct err *err)
 {
     int rc = 0;
 
-    if (net->kind != HUSK_NET_USER) {
-        if (net->forward_count > 0)
-            return err_set(err, -EINVAL, "hostfwd: only user mode forwards; leave it out");
-        if (net->restricted)
-            return err_set(err, -EINVAL, "restrict: only user mode restricts; leave it out");
-        return 0;
-    }
+    if (net->kind != HUSK_NET_USER)
+        return check_no_user(net, err);
     if (net->forward_count > HUSK_FORWARDS_MAX)
         return err_set(err, -ERANGE, "hostfwd: %u rules are too many; give %d at most",
                        net->forward_count, HUSK_FORWARDS_MAX);
@@ -93,7 +120,7 @@ static int check_user(const struct husk_net *net, struct err *err)
         err_prefix(err, "mtu");
     for (uint32_t i = 0; i < net->forward_count && rc == 0; i++)
         rc = check_forward(net, i, err);
-    return rc;
+    return rc ?: check_allows(net, err);
 }
 
 static bool is_limited(const struct husk_rate *rate)
@@ -179,28 +206,64 @@ void config_net_mac(const struct husk_net *net, uint32_t index, uint8_t mac[CONF
 
 /* --- the option --- */
 
+#define RULES_MAX 64u
+_Static_assert(HUSK_FORWARDS_MAX == RULES_MAX && HUSK_ALLOWS_MAX == RULES_MAX, "both have room");
+
 /* A new array each time, for there are few. */
+static int append_rule(struct husk_config *config, const char *const **array, uint32_t *count,
+                       const char *rule, struct err *err)
+{
+    const char *rules[RULES_MAX];
+    size_t size = *count * sizeof *rules;
+
+    if (*count >= RULES_MAX)
+        return err_set(err, -ENOSPC, "is one too many; give at most %u", RULES_MAX);
+    if (size > 0)
+        memcpy(rules, *array, size);
+    rules[*count] = rule;
+    *array = config_own(config, rules, size + sizeof *rules);
+    if (!*array)
+        return err_set(err, -ENOMEM, "out of memory");
+    ++*count;
+    return 0;
+}
+
 int config_append_forward(struct husk_config *config, struct husk_net *net, const char *rule,
                           struct err *err)
 {
-    const char *rules[HUSK_FORWARDS_MAX];
-    size_t size = net->forward_count * sizeof *rules;
+    return append_rule(config, &net->forwards, &net->forward_count, rule, err);
+}
 
-    if (net->forward_count == HUSK_FORWARDS_MAX)
-        return err_set(err, -ENOSPC, "is one too many; give at most %d", HUSK_FORWARDS_MAX);
-    if (size > 0)
-        memcpy(rules, net->forwards, size);
-    rules[net->forward_count] = rule;
-    net->forwards = config_own(config, rules, size + sizeof *rules);
-    if (!net->forwards)
-        return err_set(err, -ENOMEM, "out of memory");
-    net->forward_count++;
+int config_append_allow(struct husk_config *config, struct husk_net *net, const char *rule,
+                        struct err *err)
+{
+    return append_rule(config, &net->allows, &net->allow_count, rule, err);
+}
+
+int config_set_egress(struct husk_net *net, const char *value, struct err *err)
+{
+    bool denied = strcmp(value, "deny") == 0;
+
+    if (!denied && strcmp(value, "allow") != 0)
+        return err_set(err, -EINVAL, "\"%.40s\" is none of deny and allow", value);
+    net->egress_denied = denied;
     return 0;
 }
 
 static int add_forward(struct husk_config *config, void *net, const char *value, struct err *err)
 {
     return config_append_forward(config, net, value, err);
+}
+
+static int add_allow(struct husk_config *config, void *net, const char *value, struct err *err)
+{
+    return config_append_allow(config, net, value, err);
+}
+
+static int set_egress(struct husk_config *config, void *net, const char *value, struct err *err)
+{
+    (void)config;
+    return config_set_egress(net, value, err);
 }
 
 static int set_vhost(struct husk_config *config, void *net, const char *value, struct err *err)
@@ -232,10 +295,12 @@ static const struct config_key keys[] = {
     KEY("restrict", restricted, FLAG),
     {.name = "vhost", .type = CONFIG_KEY_OTHER, .set = set_vhost},
     {.name = "hostfwd", .type = CONFIG_KEY_OTHER, .set = add_forward},
+    {.name = "egress", .type = CONFIG_KEY_OTHER, .set = set_egress},
+    {.name = "allow", .type = CONFIG_KEY_OTHER, .set = add_allow},
 };
 
-static const char known[] = "queues, vhost, mac, mtu, hostfwd, restrict, and rx_ and tx_ with "
-                            "bps, bps_burst, pps and pps_burst";
+static const char known[] = "queues, vhost, mac, mtu, hostfwd, restrict, egress, allow, and rx_ and "
+                            "tx_ with bps, bps_burst, pps and pps_burst";
 
 static int set_fd(struct husk_net *net, const char *value, struct err *err)
 {

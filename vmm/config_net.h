@@ -13,6 +13,13 @@
 int config_check_net(const struct husk_net *net, struct err *err);
 int config_parse_mac(const char *text, uint8_t mac[CONFIG_MAC_SIZE], struct err *err);
 
+/* "deny", or "allow" as without it. */
+int config_set_egress(struct husk_net *net, const char *value, struct err *err);
+
+/* As config_append_forward(), a rule of what is allowed. */
+int config_append_allow(struct husk_config *config, struct husk_net *net, const char *rule,
+                        struct err *err);
+
 /* Adds a forward, whose string must live as long as `config`, to a network that is not yet its. */
 int config_append_forward(struct husk_config *config, struct husk_net *net, const char *rule,
                           struct err *err);

@@ -48,6 +48,7 @@ extern "C" {
 #define HUSK_IOTHREADS_MAX 16
 #define HUSK_NETS_MAX 8
 #define HUSK_FORWARDS_MAX 64
+#define HUSK_ALLOWS_MAX 64
 #define HUSK_NET_QUEUES_MAX 8
 #define HUSK_LOGS_MAX 8
 
@@ -161,6 +162,13 @@ struct husk_net {
     bool restricted;        /* user mode: the guest reaches nothing; only forwards lead in */
     bool vhost;             /* a tap's frames are moved by the host's kernel; no limits then */
     uint16_t reserved;      /* 0 */
+    /* User mode: what the guest reaches, "[tcp:|udp:]TARGET[:PORT[-PORT]]", where TARGET is an IPv4
+     * address, CIDR, NAME, *.NAME, "host" (this host's 127.0.0.1, by port) or "any"; with one or
+     * more, nothing else. */
+    const char *const *allows;
+    uint32_t allow_count; /* at most HUSK_ALLOWS_MAX */
+    bool egress_denied;   /* user mode: the guest reaches what `allows` says, though that be nothing */
+    uint8_t reserved2[3]; /* 0 */
 };
 
 /*
@@ -258,8 +266,8 @@ HUSK_API int husk_config_add_disk(struct husk_config *config, const char *option
 
 /*
  * Appends a network given as "tap=NAME", "stream=PATH", "fd=N" or "user[=PROGRAM]", and
- * ",queues=N", ",mac=ADDRESS", ",mtu=N", ",rx_bps=SIZE", ",hostfwd=RULE", ",restrict" and so on; a
- * comma in a path is written twice.
+ * ",queues=N", ",mac=ADDRESS", ",mtu=N", ",rx_bps=SIZE", ",hostfwd=RULE", ",restrict", ",egress=deny",
+ * ",allow=RULE" and so on; a comma in a path is written twice.
  */
 HUSK_API int husk_config_add_net(struct husk_config *config, const char *option,
                                  struct husk_err *err);

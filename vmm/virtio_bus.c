@@ -134,6 +134,9 @@ static int start_user(struct machine *machine, unsigned index, struct err *err)
         .forward_count = config->forward_count,
         .restricted = config->restricted,
         .mtu = config->mtu ? config->mtu : NET_USER_MTU_DEFAULT,
+        .egress_denied = config->egress_denied,
+        .allows = config->allows,
+        .allow_count = config->allow_count,
     };
 
     return net_user_start(&machine->net_users[index], &machine->nets[index], &options, err);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define PROGRAM "husk-net-user"
-#define ARGUMENTS_MAX (2 * NET_FORWARDS_MAX + 8)
+#define ARGUMENTS_MAX (2 * NET_FORWARDS_MAX + 2 * NET_EGRESS_MAX + 8)
 #define READY_TIMEOUT_MS 10000
 
 struct net_user {
@@ -100,6 +100,14 @@ static void build_command(struct command *command, const struct net_user_options
         net_forward_print(&options->forwards[i], command->rules[i]);
         command->arguments[count++] = "--hostfwd";
         command->arguments[count++] = command->rules[i];
+    }
+    if (options->egress_denied) {
+        command->arguments[count++] = "--egress";
+        command->arguments[count++] = "deny";
+    }
+    for (unsigned i = 0; i < options->allow_count; i++) {
+        command->arguments[count++] = "--allow";
+        command->arguments[count++] = options->allows[i];
     }
     command->arguments[count] = NULL;
 }

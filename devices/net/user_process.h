@@ -14,6 +14,7 @@
 
 #include "core/err.h"
 #include "core/log.h"
+#include "devices/net/egress.h"
 #include "devices/net/forward.h"
 #include "devices/net/net.h"
 
@@ -33,6 +34,9 @@ struct net_user_options {
     unsigned forward_count; /* at most NET_FORWARDS_MAX, no two of which overlap */
     bool restricted;        /* the guest reaches nothing; only forwards lead in */
     unsigned mtu;
+    bool egress_denied; /* the guest reaches what a rule allows; forwards lead in */
+    const char *const *allows; /* rules as text (egress.h) */
+    unsigned allow_count;      /* at most NET_EGRESS_MAX */
 };
 
 /*

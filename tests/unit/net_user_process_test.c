@@ -108,6 +108,20 @@ static void says_which_forward_is_not_possible(void **state)
         fail_msg("%s", err.message);
 }
 
+static void gives_the_child_what_is_allowed(void **state)
+{
+    static const char *const allows[] = {"192.0.2.0/24:443", "nonsense/"};
+    struct net_user_options options = {.program = HUSK_NET_USER, .mtu = 1500, .egress_denied = true,
+                                       .allows = allows, .allow_count = 1};
+    struct err err = {0};
+
+    (void)state;
+    if (try(&options, &err))
+        fail_msg("%s", err.message);
+    options.allow_count = 2;
+    assert_failure(try(&options, &err), -EINVAL, &err, "allow nonsense/: ");
+}
+
 static void says_where_the_program_should_be(void **state)
 {
     struct net_user_options options = {.program = "/nonexistent/husk-net-user", .mtu = 1500};
@@ -181,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_and_ends_without_a_trace),
         cmocka_unit_test(says_which_forward_is_not_possible),
+        cmocka_unit_test(gives_the_child_what_is_allowed),
         cmocka_unit_test(says_where_the_program_should_be),
         cmocka_unit_test(understands_what_the_program_says),
         cmocka_unit_test(gives_the_child_nothing_of_ours),

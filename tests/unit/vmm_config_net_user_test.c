@@ -50,6 +50,12 @@ static void says_what_is_wrong_with_it(void **state)
         {"user,hostfw=tcp:1:1", "did you mean \"hostfwd\"?"},
         {"tap=t,hostfwd=tcp:1:1", "hostfwd: only user mode forwards"},
         {"stream=s,restrict", "restrict: only user mode restricts"},
+        {"user,egress", "egress: give a value"},
+        {"user,egress=no", "egress: \"no\" is none of deny and allow"},
+        {"user,allow=host", "allow \"host\": host: opens ports one by one"},
+        {"user,restrict,allow=any", "allow: with restrict nothing is reached"},
+        {"tap=t,allow=any", "egress, allow: only user mode denies"},
+        {"tap=t,egress=deny", "egress, allow: only user mode denies"},
         {"usr", "is no kind of network; begin with user"},
     };
     struct husk_config config;
@@ -110,6 +116,11 @@ static void says_what_is_wrong_with_json(void **state)
         {"{\"nets\": [{\"user\": true, \"hostfwd\": [1]}]}", "nets[0].hostfwd: is an integer"},
         {"{\"nets\": [{\"user\": true, \"hostfwd\": [\"tcp:1\"]}]}", "nets[0]: hostfwd \"tcp:1\""},
         {"{\"nets\": [{\"user\": true, \"restrict\": 1}]}", "nets[0].restrict: is an integer"},
+        {"{\"nets\": [{\"user\": true, \"egress\": true}]}", "nets[0].egress: is a boolean"},
+        {"{\"nets\": [{\"user\": true, \"egress\": \"x\"}]}", "nets[0].egress: \"x\" is none of"},
+        {"{\"nets\": [{\"user\": true, \"allow\": \"any\"}]}",
+         "nets[0].allow: is a string; give an array"},
+        {"{\"nets\": [{\"user\": true, \"allow\": [\"0.0.0.0\"]}]}", "nets[0]: allow \"0.0.0.0\""},
     };
 
     (void)state;
@@ -123,6 +134,53 @@ static void says_what_is_wrong_with_json(void **state)
                        -EINVAL, &err, texts[i].message);
         husk_config_release(&config);
     }
+}
+
+static void reads_what_is_allowed(void **state)
+{
+    struct husk_config config;
+    struct husk_err err = {0};
+
+    (void)state;
+    husk_config_init(&config);
+    if (husk_config_add_net(&config, "user,egress=deny", &err) ||
+        husk_config_add_net(&config, "user,allow=192.0.2.0/24:443,allow=*.debian.org", &err) ||
+        husk_config_add_net(&config, "user,egress=allow", &err))
+        fail_msg("%s", err.message);
+    assert_true(config.nets[0].egress_denied);
+    assert_int_equal(config.nets[0].allow_count, 0);
+    assert_int_equal(config.nets[1].allow_count, 2);
+    assert_string_equal(config.nets[1].allows[0], "192.0.2.0/24:443");
+    assert_string_equal(config.nets[1].allows[1], "*.debian.org");
+    assert_false(config.nets[2].egress_denied);
+    husk_config_release(&config);
+}
+
+static void reads_and_writes_what_is_allowed_as_json(void **state)
+{
+    static const char text[] =
+        "{\"nets\": [{\"user\": true, \"allow\": [\"host:80\", \"a.test\"]},"
+        " {\"user\": true, \"egress\": \"deny\"}, {\"user\": true, \"egress\": \"allow\"}]}";
+    struct husk_config config, again;
+    struct husk_err err = {0};
+    char *written;
+
+    (void)state;
+    husk_config_init(&config);
+    husk_config_init(&again);
+    if (husk_config_parse_json(&config, text, strlen(text), "text", &err))
+        fail_msg("%s", err.message);
+    written = husk_config_to_json(&config);
+    assert_non_null(written);
+    assert_int_equal(husk_config_parse_json(&again, written, strlen(written), "written", &err), 0);
+    assert_int_equal(again.net_count, 3);
+    assert_int_equal(again.nets[0].allow_count, 2);
+    assert_string_equal(again.nets[0].allows[1], "a.test");
+    assert_true(again.nets[1].egress_denied);
+    assert_false(again.nets[2].egress_denied);
+    free(written);
+    husk_config_release(&config);
+    husk_config_release(&again);
 }
 
 static void bounds_the_number_of_forwards(void **state)
@@ -141,6 +199,48 @@ static void bounds_the_number_of_forwards(void **state)
     strcat(option, ",hostfwd=tcp:2000:22");
     assert_failure(husk_config_add_net(&config, option, &err), -ENOSPC, &err, "is one too many");
     husk_config_release(&config);
+
+    husk_config_init(&config);
+    strcpy(option, "user");
+    for (unsigned i = 0; i < HUSK_ALLOWS_MAX; i++)
+        strcat(option, ",allow=any");
+    assert_int_equal(husk_config_add_net(&config, option, &err), 0);
+    assert_int_equal(config.nets[0].allow_count, HUSK_ALLOWS_MAX);
+    strcat(option, ",allow=any");
+    assert_failure(husk_config_add_net(&config, option, &err), -ENOSPC, &err, "is one too many");
+    husk_config_release(&config);
+}
+
+static void copies_what_is_allowed(void **state)
+{
+    char rule[] = "192.0.2.7:443";
+    const char *const rules[] = {rule, "host:80"};
+    const struct husk_net nets[] = {
+        {.kind = HUSK_NET_USER, .fd = -1, .allows = rules, .allow_count = 2},
+        {.kind = HUSK_NET_USER, .fd = -1, .allow_count = 1},
+        {.kind = HUSK_NET_USER, .fd = -1, .allows = rules, .allow_count = HUSK_ALLOWS_MAX + 1},
+    };
+    struct machine_config checked;
+    struct husk_config config;
+    struct err err = {0};
+
+    (void)state;
+    husk_config_init(&config);
+    config.kernel = "k";
+    config.nets = nets;
+    config.net_count = 1;
+    if (config_validate(&config, &checked, &err))
+        fail_msg("%s", err.message);
+    rule[0] = '!';
+    assert_true(checked.nets[0].egress_denied); /* a rule is enough */
+    assert_int_equal(checked.nets[0].allow_count, 2);
+    assert_string_equal(checked.nets[0].allows[0], "192.0.2.7:443");
+    machine_config_free(&checked);
+    assert_failure(config_validate(&config, &checked, &err), -EINVAL, &err, "allow \"!92.0.2.7:443\"");
+    config.nets = &nets[1];
+    assert_failure(config_validate(&config, &checked, &err), -EINVAL, &err, "the rule is missing");
+    config.nets = &nets[2];
+    assert_failure(config_validate(&config, &checked, &err), -ERANGE, &err, "65 rules are too many");
 }
 
 static void copies_what_it_has_checked(void **state)
@@ -180,7 +280,10 @@ int main(void)
         cmocka_unit_test(says_what_is_wrong_with_it),
         cmocka_unit_test(reads_and_writes_json),
         cmocka_unit_test(says_what_is_wrong_with_json),
+        cmocka_unit_test(reads_what_is_allowed),
+        cmocka_unit_test(reads_and_writes_what_is_allowed_as_json),
         cmocka_unit_test(bounds_the_number_of_forwards),
+        cmocka_unit_test(copies_what_is_allowed),
         cmocka_unit_test(copies_what_it_has_checked),
     };
 

@@ -40,6 +40,10 @@ static const char help[] =
     "                 a port of this host that leads to the guest; the addresses are 127.0.0.1\n"
     "                 and 10.0.2.15 if they are left out. Can be given 64 times\n"
     "  --restrict     the guest reaches nothing; only forwards lead in\n"
+    "  --egress deny  the guest reaches what is allowed; forwards lead in\n"
+    "  --allow [tcp:|udp:]TARGET[:PORT[-PORT]]\n"
+    "                 allows a target: an address, CIDR, NAME, *.NAME, host (this host's 127.0.0.1,\n"
+    "                 by port) or any; egress is denied otherwise. Can be given 64 times\n"
     "  --mtu BYTES    the largest packet, 576 to 65520 (default 65520)\n"
     "  -h, --help     this text\n"
     "\n"
@@ -49,6 +53,7 @@ enum { STATUS_FAILURE = 1, STATUS_USAGE = 2 };
 
 struct arguments {
     struct net_forward forwards[NET_FORWARDS_MAX];
+    struct net_egress allows[NET_EGRESS_MAX];
     struct stack_options stack;
 };
 
@@ -93,6 +98,30 @@ static int add_forward(struct arguments *arguments, const char *text, struct err
     return 0;
 }
 
+static int add_allow(struct arguments *arguments, const char *text, struct err *err)
+{
+    struct net_egress *rule = &arguments->allows[arguments->stack.allow_count];
+
+    if (arguments->stack.allow_count == NET_EGRESS_MAX)
+        return err_set(err, -ENOSPC, "allow %.100s: is one too many; give at most %u", text,
+                       NET_EGRESS_MAX);
+    if (net_egress_parse(rule, text, err) < 0) {
+        err_prefix(err, "allow %.100s", text);
+        return -EINVAL;
+    }
+    arguments->stack.allow_count++;
+    arguments->stack.egress_denied = true;
+    return 0;
+}
+
+static int deny_egress(struct arguments *arguments, const char *text, struct err *err)
+{
+    if (strcmp(text, "deny") != 0)
+        return err_set(err, -EINVAL, "egress %.100s: can be \"deny\" only; leave it out", text);
+    arguments->stack.egress_denied = true;
+    return 0;
+}
+
 static int set_mtu(unsigned *mtu, const char *text, struct err *err)
 {
     char *end;
@@ -120,6 +149,8 @@ static int parse(struct arguments *arguments, int argc, char **argv, bool *helpe
     static const struct option options[] = {
         {"hostfwd", required_argument, NULL, 'f'},
         {"restrict", no_argument, NULL, 'r'},
+        {"egress", required_argument, NULL, 'e'},
+        {"allow", required_argument, NULL, 'a'},
         {"mtu", required_argument, NULL, 'm'},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -135,6 +166,10 @@ static int parse(struct arguments *arguments, int argc, char **argv, bool *helpe
             rc = add_forward(arguments, optarg, err);
         else if (option == 'r')
             arguments->stack.restricted = true;
+        else if (option == 'e')
+            rc = deny_egress(arguments, optarg, err);
+        else if (option == 'a')
+            rc = add_allow(arguments, optarg, err);
         else if (option == 'm')
             rc = set_mtu(&arguments->stack.mtu, optarg, err);
         else if (option == 'h')
@@ -145,6 +180,7 @@ static int parse(struct arguments *arguments, int argc, char **argv, bool *helpe
     if (rc == 0 && optind < argc)
         rc = err_set(err, -EINVAL, "\"%s\" is one argument too many", argv[optind]);
     arguments->stack.forwards = arguments->forwards;
+    arguments->stack.allows = arguments->allows;
     return rc;
 }
 

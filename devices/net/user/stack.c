@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/net/user/stack.h"
 #include "devices/net/user/frames.h"
+#include "devices/net/user/names.h"
+#include "devices/net/user/policy.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +24,9 @@
 /* Descriptors that are not the guest's: standard ones, forwards, files opened for a moment. */
 #define DESCRIPTORS_KEPT (NET_FORWARDS_MAX + 16)
 
+/* Of what is polled, the first: the guest and the name server. */
+#define POLLED_OWN 2u
+
 /* Reads of the guest's socket in one turn of the loop; then the others are served. */
 #define FILLS_MAX 4
 
@@ -38,7 +43,10 @@ struct stack {
     unsigned sockets;
     unsigned descriptors; /* the process's limit */
 
-    struct pollfd polled[1 + STACK_DESCRIPTORS_MAX]; /* the guest first */
+    struct policy *policy; /* NULL: all passes */
+    struct names *names;   /* where there is a policy */
+
+    struct pollfd polled[POLLED_OWN + STACK_DESCRIPTORS_MAX]; /* the guest, names, libslirp's */
     unsigned polled_count;
 };
 
@@ -53,13 +61,28 @@ static void flush(struct stack *stack)
 }
 
 /* A frame without room is lost, as on any network. */
+static void emit(struct stack *stack, const uint8_t *frame, size_t size)
+{
+    frame_output_put(&stack->output, frame, size);
+    if (stack->output.size >= OUTPUT_BATCH)
+        flush(stack);
+}
+
+static uint32_t seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)now.tv_sec;
+}
+
 static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 {
     struct stack *stack = opaque;
 
-    frame_output_put(&stack->output, frame, size);
-    if (stack->output.size >= OUTPUT_BATCH)
-        flush(stack);
+    if (stack->policy)
+        policy_see(stack->policy, frame, size, seconds());
+    emit(stack, frame, size);
     return (ssize_t)size;
 }
 
@@ -200,6 +223,16 @@ static int create_slirp(struct stack *stack, const struct stack_options *options
     return stack->slirp ? 0 : err_set(err, -EINVAL, "libslirp does not start");
 }
 
+static int create_policy(struct stack *stack, const struct stack_options *options, struct err *err)
+{
+    if (!options->egress_denied)
+        return 0;
+    stack->policy = policy_create(options->allows, options->allow_count, options->forwards,
+                                  options->forward_count);
+    stack->names = names_create();
+    return stack->policy && stack->names ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
 int stack_create(struct stack **out, const struct stack_options *options, struct err *err)
 {
     struct stack *stack = calloc(1, sizeof *stack);
@@ -209,7 +242,8 @@ int stack_create(struct stack **out, const struct stack_options *options, struct
     if (!stack)
         return err_set(err, -ENOMEM, "out of memory");
     stack->descriptors = options->descriptors;
-    rc = create_slirp(stack, options, err);
+    rc = create_policy(stack, options, err);
+    rc = rc ?: create_slirp(stack, options, err);
     for (unsigned i = 0; i < options->forward_count && rc == 0; i++)
         rc = add_forward(stack, &options->forwards[i], err);
     if (rc) {
@@ -227,6 +261,8 @@ void stack_destroy(struct stack *stack)
         return;
     if (stack->slirp)
         slirp_cleanup(stack->slirp);
+    policy_destroy(stack->policy);
+    names_destroy(stack->names);
     free(stack);
 }
 
@@ -290,9 +326,56 @@ static int wait(struct stack *stack)
     stack->polled[0] = (struct pollfd){.fd = stack->fd, .events = POLLIN};
     if (stack->output.size > 0)
         stack->polled[0].events |= POLLOUT;
-    stack->polled_count = 1;
+    stack->polled[1] = (struct pollfd){.fd = stack->names ? names_fd(stack->names) : -1,
+                                       .events = POLLIN};
+    stack->polled_count = POLLED_OWN;
     slirp_pollfds_fill(stack->slirp, &timeout, add_poll, stack);
     return poll(stack->polled, stack->polled_count, timeout > INT32_MAX ? -1 : (int)timeout);
+}
+
+static void send_message(struct stack *stack, const struct packet_ends *asked, const uint8_t *message,
+                         size_t size)
+{
+    uint8_t frame[POLICY_FRAME_MAX];
+
+    memcpy(frame + PACKET_DATAGRAM_HEADER, message, size);
+    emit(stack, frame, packet_write_datagram(asked, frame, size));
+}
+
+/* What it cannot ask fails at once. */
+static void ask(struct stack *stack, const struct policy_result *result)
+{
+    uint8_t message[DNS_MESSAGE_MAX];
+
+    if (names_ask(stack->names, &result->question, &result->asked, seconds()) < 0)
+        send_message(stack, &result->asked, message,
+                     dns_write_error(&result->question, DNS_SERVER_FAILURE, message));
+}
+
+/* What a name server says is learnt before the guest knows it. */
+static void take_answers(struct stack *stack)
+{
+    struct names_answer answer;
+    uint32_t now = seconds();
+
+    while (names_take(stack->names, &answer, now)) {
+        policy_learn(stack->policy, &answer.question, answer.message, answer.size, now);
+        send_message(stack, &answer.asked, answer.message, answer.size);
+    }
+}
+
+static void take_frame(struct stack *stack, const uint8_t *frame, size_t size)
+{
+    struct policy_result result;
+    enum policy_verdict verdict =
+        stack->policy ? policy_judge(stack->policy, frame, size, seconds(), &result) : POLICY_PASS;
+
+    if (verdict == POLICY_PASS)
+        slirp_input(stack->slirp, frame, (int)size);
+    else if (verdict == POLICY_ANSWER)
+        emit(stack, result.frame, result.size);
+    else if (verdict == POLICY_ASK)
+        ask(stack, &result);
 }
 
 /* 1: there may be more to read; 0: not now; -EPIPE: the peer is gone; or -errno. */
@@ -305,7 +388,7 @@ static int take_frames(struct stack *stack)
     if (got <= 0)
         return got == 0 ? -EPIPE : got == -EAGAIN || got == -EINTR ? 0 : (int)got;
     while ((size = frame_input_next(&stack->input, &frame)) > 0)
-        slirp_input(stack->slirp, frame, (int)size);
+        take_frame(stack, frame, (size_t)size);
     return size < 0 ? (int)size : 1;
 }
 
@@ -318,6 +401,8 @@ static int turn(struct stack *stack)
         more = take_frames(stack);
     if (more < 0)
         return more;
+    if (ready > 0 && stack->polled[1].revents)
+        take_answers(stack);
     slirp_pollfds_poll(stack->slirp, ready < 0, get_revents, stack);
     flush(stack);
     return stack->error;

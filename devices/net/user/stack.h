@@ -14,6 +14,7 @@
 #define HUSK_DEVICES_NET_USER_STACK_H
 
 #include "core/err.h"
+#include "devices/net/egress.h"
 #include "devices/net/forward.h"
 
 #include <stdbool.h>
@@ -32,6 +33,9 @@ struct stack_options {
     bool restricted; /* nothing of the host is reached; only forwards lead in */
     unsigned mtu;
     unsigned descriptors; /* what the process may have open, at most STACK_DESCRIPTORS_MAX */
+    bool egress_denied;   /* the guest reaches what a rule allows; forwards lead in (policy.h) */
+    const struct net_egress *allows;
+    unsigned allow_count;
 };
 
 /*
