@@ -47,26 +47,27 @@ static void read_config(struct report *report, struct config *config)
 
 /* --- modules --- */
 
-static bool is_compressed(const char *name)
-{
-    const char *end = strrchr(name, '.');
-
-    return end && strcmp(end, ".ko") != 0;
-}
-
-static void load_module(struct report *report, const char *name)
+/* The file of a module; its memory comes back when the file is closed. */
+static int open_module(const char *name)
 {
     char path[PATH_MAX];
     int fd;
 
     snprintf(path, sizeof path, "/" AGENT_MODULES_PATH "/%s", name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || (syscall(SYS_finit_module, fd, "",
-                           is_compressed(name) ? MODULE_COMPRESSED_FILE : 0) < 0 &&
-                   errno != EEXIST))
-        report_failure(report, errno, "cannot load the module %s", name);
-    close(fd);
-    unlink(path); /* its memory comes back */
+    unlink(path);
+    return fd;
+}
+
+/* Files of distributions may be compressed, and begin like no ELF file then. */
+static bool load(int fd)
+{
+    char magic[4] = "";
+    bool plain = pread(fd, magic, sizeof magic, 0) == sizeof magic &&
+                 memcmp(magic, "\x7f" "ELF", sizeof magic) == 0;
+
+    return syscall(SYS_finit_module, fd, "", plain ? 0 : MODULE_COMPRESSED_FILE) == 0 ||
+           errno == EEXIST;
 }
 
 static void load_modules(struct report *report, const struct config *config)
@@ -74,8 +75,41 @@ static void load_modules(struct report *report, const struct config *config)
     const char *name;
     size_t at = 0;
 
-    while ((name = field_next(config->bytes, config->size, "module", &at)))
-        load_module(report, name);
+    while ((name = field_next(config->bytes, config->size, "module", &at))) {
+        int fd = open_module(name);
+
+        if (fd < 0 || !load(fd))
+            report_failure(report, errno, "cannot load the module %s", name);
+        close(fd);
+    }
+}
+
+static void open_late_modules(const struct config *config, struct late_modules *late)
+{
+    const char *name;
+    size_t at = 0;
+
+    while (late->count < LATE_MODULES_MAX &&
+           (name = field_next(config->bytes, config->size, "late_module", &at))) {
+        int fd = open_module(name);
+
+        if (fd >= 0)
+            late->files[late->count++] = fd;
+    }
+}
+
+void boot_load_late(struct late_modules *late)
+{
+    bool child = late->count > 0 && fork() == 0;
+
+    for (unsigned i = 0; i < late->count; i++) {
+        if (child)
+            load(late->files[i]);
+        close(late->files[i]);
+    }
+    late->count = 0;
+    if (child)
+        _exit(0);
 }
 
 /* --- mounts --- */
@@ -228,13 +262,14 @@ static void start_network(struct report *report, const struct config *config)
     }
 }
 
-void boot(struct report *report)
+void boot(struct report *report, struct late_modules *late)
 {
     struct config config;
 
     must_mount(report, "devtmpfs", "/dev", "devtmpfs", 0, NULL);
     read_config(report, &config);
     load_modules(report, &config);
+    open_late_modules(&config, late);
     report_connect(report);
     report_stage(report, "mounting the root");
     mount_merged(report, &config);

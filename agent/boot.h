@@ -13,7 +13,18 @@
 
 #include "agent/report.h"
 
+#define LATE_MODULES_MAX 16
+
+/* Modules that commands need not wait for, as open files: their folder is out of reach by then. */
+struct late_modules {
+    int files[LATE_MODULES_MAX];
+    unsigned count;
+};
+
 /* On return this process is in the sandbox's root, and `report` is connected. */
-void boot(struct report *report);
+void boot(struct report *report, struct late_modules *late);
+
+/* Loads them, in a process that goes on by itself. What fails is in the kernel's log. */
+void boot_load_late(struct late_modules *late);
 
 #endif

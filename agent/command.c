@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -287,6 +288,7 @@ static struct exec_failure execute(const struct command *command)
     sigemptyset(&none);
     join_cgroup();
     set_oom_score("0");
+    setpriority(PRIO_PROCESS, 0, 0);
     setsid();
     if (command->terminal)
         ioctl(command->theirs[AGENT_STDIN], TIOCSCTTY, 0);
@@ -519,4 +521,5 @@ void command_prepare(void)
     if (threads > 2 * PROCESSES_KEPT)
         write_number(CGROUP "/pids.max", threads - PROCESSES_KEPT);
     set_oom_score("-1000");
+    setpriority(PRIO_PROCESS, 0, -20);
 }

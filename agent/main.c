@@ -46,16 +46,17 @@ static void answer(int connection, int rc, const struct tree_fault *fault)
 /* As cp has it: into a folder that is there, or as what the path says. */
 static int put(int connection, const char *path, struct tree_fault *fault)
 {
-    char folder[PATH_MAX], leaf[PATH_MAX];
+    char above[PATH_MAX], leaf[PATH_MAX];
+    const char *folder = path;
     struct tree_target target = {.mode_mask = 07777, .limit = UINT64_MAX};
     struct stat status;
     int rc;
 
-    snprintf(folder, sizeof folder, "%s", path);
+    snprintf(above, sizeof above, "%s", path);
     snprintf(leaf, sizeof leaf, "%s", path);
     if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
         target.name = basename(leaf);
-        snprintf(folder, sizeof folder, "%s", dirname(folder));
+        folder = dirname(above);
     }
     target.folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (target.folder < 0)
@@ -179,6 +180,7 @@ static int watch_children(void)
 int main(void)
 {
     struct report report = {.fd = -1};
+    struct late_modules late = {0};
     uint32_t port = AGENT_PORT;
     int signals, listener;
 
@@ -187,12 +189,13 @@ int main(void)
         return 2;
     }
     mark();
-    boot(&report);
+    boot(&report, &late);
     command_prepare();
     signals = watch_children();
     listener = vsock_listen(&port);
     if (signals < 0 || listener < 0)
         report_failure(&report, errno, "cannot listen for the host");
     report_ready(&report);
+    boot_load_late(&late);
     serve(listener, signals);
 }

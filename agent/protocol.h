@@ -57,6 +57,7 @@ enum { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR, AGENT_STREAMS };
  * Keys of the configuration, in the order in which the agent does them:
  *
  *     module=NAME            a file of AGENT_MODULES_PATH; in the order of loading
+ *     late_module=NAME       the same, when commands can run already
  *     root=TYPE SOURCE       "virtiofs root", or "ext4 /dev/vda": always read-only
  *     upper=TYPE SOURCE      where what is written goes: "tmpfs none" or "ext4 /dev/vdb"
  *     bind=ro|rw TAG PATH    a shared folder, mounted at PATH

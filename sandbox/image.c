@@ -220,11 +220,23 @@ static int make_empty(int fd, uint64_t size, const char *features, struct husk_e
     return rc < 0 ? rc : 0;
 }
 
-/* On a disk, not in memory: /var/tmp, by the file system hierarchy. Nothing is written twice. */
+/* On a disk, not in memory: /var/tmp, by the file system hierarchy. Not all of them know O_TMPFILE. */
+static int open_nameless(void)
+{
+    char path[] = "/var/tmp/husk.XXXXXX";
+    int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
+        return fd;
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
 int image_scratch(uint64_t size, struct husk_err *err)
 {
-    int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    int rc;
+    int fd = open_nameless(), rc;
 
     if (fd < 0)
         return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make a disk in /var/tmp");

@@ -25,7 +25,7 @@ static int add_modules(struct archive *archive, const struct modules *modules,
 
         snprintf(path, sizeof path, "%s/%s", modules->folder, modules->files[i]);
         snprintf(name, sizeof name, AGENT_MODULES_PATH "/%.255s", leaf(modules->files[i]));
-        fields_add(config, "module", leaf(modules->files[i]));
+        fields_add(config, i < modules->early ? "module" : "late_module", leaf(modules->files[i]));
         rc = archive_add_file(archive, name, 0600, path, err);
     }
     return rc;

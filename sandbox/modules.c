@@ -242,3 +242,8 @@ int modules_add(struct modules *modules, const char *name, bool optional, struct
                 "needs; give another kernel, such as Debian's linux-image-cloud-amd64",
                 modules->folder, name);
 }
+
+void modules_begin_late(struct modules *modules)
+{
+    modules->early = modules->count;
+}

@@ -17,6 +17,7 @@ struct modules {
     char *built_in;        /* modules.builtin */
     char *files[MODULES_MAX]; /* below the folder, in the order of loading */
     unsigned count;
+    unsigned early; /* so many of them before commands can run, the rest afterwards */
 };
 
 /*
@@ -33,5 +34,8 @@ void modules_close(struct modules *modules);
  * no file. Errors: -ENOENT the kernel has no such module, which an `optional` one may be.
  */
 int modules_add(struct modules *modules, const char *name, bool optional, struct husk_err *err);
+
+/* What is added from here on may be loaded when commands can run already. */
+void modules_begin_late(struct modules *modules);
 
 #endif

@@ -300,16 +300,29 @@ static bool is_done(const struct husk_process *process)
     return process->exited && !is_open(process, AGENT_STDOUT) && !is_open(process, AGENT_STDERR);
 }
 
+/* Nothing more comes; what has come is still read from the sockets, up to their ends. */
+static void note_end_of_machine(struct husk_process *process)
+{
+    process->lost = true;
+    process->exited = true;
+    for (unsigned i = 0; i < AGENT_STREAMS; i++)
+        if (process->sockets[i] >= 0)
+            shutdown(process->sockets[i], SHUT_RDWR);
+}
+
 static void *live(void *argument)
 {
-    enum { CONTROL, ABORT, PUMPS, SOURCES = PUMPS + 2 * AGENT_STREAMS };
+    enum { CONTROL, ABORT, MACHINE, PUMPS, SOURCES = PUMPS + 2 * AGENT_STREAMS };
     struct husk_process *process = argument;
     struct pollfd sources[SOURCES];
+    int machine = process->vm ? husk_vm_event_fd(process->vm) : -1;
 
     while (!is_done(process)) {
         sources[CONTROL] =
             (struct pollfd){.fd = process->exited ? -1 : process->control, .events = POLLIN};
         sources[ABORT] = (struct pollfd){.fd = process->abort, .events = POLLIN};
+        sources[MACHINE] = (struct pollfd){
+            .fd = process->exited ? -1 : machine, .events = POLLIN};
         for (unsigned i = 0; i < AGENT_STREAMS; i++)
             pump_poll(&process->pumps[i], &sources[PUMPS + 2 * i]);
         if (poll(sources, SOURCES, -1) < 0)
@@ -319,6 +332,8 @@ static void *live(void *argument)
         serve_streams(process, &sources[PUMPS]);
         if (sources[CONTROL].revents)
             serve_control(process);
+        else if (sources[MACHINE].revents)
+            note_end_of_machine(process);
     }
     eventfd_write(process->done, 1);
     return NULL;

@@ -74,7 +74,7 @@ static int take_config(struct husk_sandbox_config *own, const struct husk_sandbo
 
 /* --- parts --- */
 
-/* In the order of loading: first what the agent needs to report. */
+/* In the order of loading: first what the agent needs to report, last what nothing waits for. */
 static int choose_modules(struct parts *parts, const struct husk_sandbox_config *config,
                           struct husk_err *err)
 {
@@ -86,7 +86,10 @@ static int choose_modules(struct parts *parts, const struct husk_sandbox_config 
     rc = rc ?: root_add_modules(&parts->root, modules, err);
     if (config->network)
         rc = rc ?: modules_add(modules, "virtio_net", false, err);
-    return rc;
+    modules_begin_late(modules);
+    rc = rc ?: modules_add(modules, "pvpanic-mmio", true, err);
+    rc = rc ?: modules_add(modules, "virtio_balloon", true, err);
+    return rc ?: modules_add(modules, "virtio-rng", true, err);
 }
 
 static int copy_path(char to[PATH_MAX], const char *from, struct husk_err *err)
@@ -154,17 +157,21 @@ static int create_machine(struct husk_sandbox *sandbox, const struct parts *part
         .kind = HUSK_NET_USER,
         .forwards = config->forwards,
         .forward_count = config->forward_count,
+        .allows = config->allows,
+        .allow_count = config->allow_count,
+        .egress_denied = true,
     };
     struct husk_config machine;
 
     husk_config_init(&machine);
     machine.kernel = parts->kernel;
     machine.initrd = parts->initrd;
-    machine.append = "quiet";
+    machine.append = "quiet panic=-1";
     machine.memory = config->memory;
     machine.cpus = config->cpus;
     machine.vsock = &vsock;
     machine.console_out_fd = parts->console;
+    machine.balloon = true;
     if (config->network) {
         machine.nets = &net;
         machine.net_count = 1;
