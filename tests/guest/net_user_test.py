@@ -17,9 +17,9 @@ ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0"}
 MAC = bytes.fromhex("525400123456")
 BROADCAST = b"\xff" * 6
 ARP, IPV4 = 0x0806, 0x0800
-TCP, UDP = 6, 17
-SYN, ACK = 0x02, 0x10
-GUEST, HOST, NOBODY = "10.0.2.15", "10.0.2.2", "0.0.0.0"
+ICMP, TCP, UDP = 1, 6, 17
+SYN, RST, ACK = 0x02, 0x04, 0x10
+GUEST, HOST, NAMESERVER, NOBODY = "10.0.2.15", "10.0.2.2", "10.0.2.3", "0.0.0.0"
 
 
 def checksum(data):
@@ -63,6 +63,12 @@ def dhcp(kind):
                         MAC, b"", b"")
     return udp(NOBODY, 68, "255.255.255.255", 67,
                fixed + b"\x63\x82\x53\x63" + bytes([53, 1, kind, 255]) + b"\0" * 60)
+
+
+def question(name, number=0x1234):
+    """The message that asks for an address."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
 
 
 def free_port(kind=socket.SOCK_STREAM):
@@ -199,6 +205,109 @@ class NetUserTest(guest.GuestTest):
             with self.assertRaises(TimeoutError):
                 server.accept()
 
+    # --- egress denied ---
+
+    def meet(self):
+        """So that the network knows our address."""
+        self.send(arp(1, HOST))
+        self.receive(lambda frame: frame[12:14] == b"\x08\x06")
+
+    def flags_for(self, segment):
+        """Those of the segment that answers ours."""
+        self.send(segment)
+        return self.receive(lambda frame: frame[23] == TCP)[47]
+
+    def test_denies_connections_and_allows_some(self):
+        with socket.create_server(("127.0.0.1", 0)) as allowed, \
+                socket.create_server(("127.0.0.1", 0)) as denied:
+            port, denied_port = (server.getsockname()[1] for server in (allowed, denied))
+            denied.settimeout(0.2)
+            self.start_ready("--egress", "deny", "--allow", "any", "--allow", f"tcp:host:{port}")
+            self.meet()
+            self.assertEqual(self.flags_for(tcp(4000, HOST, denied_port, SYN)), RST | ACK)
+            for flags in (ACK, ACK | 0x08, 0x01):  # what makes no connection has no need to be denied
+                self.assertTrue(self.flags_for(tcp(4001, HOST, denied_port, flags)) & RST)
+            self.assertEqual(self.flags_for(tcp(4002, NAMESERVER, denied_port, SYN)), RST | ACK)
+            self.assertEqual(self.flags_for(tcp(4003, "127.0.0.1", denied_port, SYN)), RST | ACK)
+            with self.assertRaises(TimeoutError):
+                denied.accept()
+            self.assertEqual(self.flags_for(tcp(4004, HOST, port, SYN)), SYN | ACK)
+            allowed.accept()[0].close()
+
+    def test_denies_datagrams_and_allows_some(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as allowed, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as denied:
+            for server in (allowed, denied):
+                server.bind(("127.0.0.1", 0))
+                server.settimeout(guest.TIMEOUT)
+            self.start_ready("--allow", f"udp:host:{allowed.getsockname()[1]}")
+            self.meet()
+            self.send(udp(GUEST, 4000, HOST, denied.getsockname()[1], b"hello"))
+            answer = self.receive(lambda frame: frame[23] == ICMP)
+            self.assertEqual(answer[34:36], b"\3\x0d")  # administratively prohibited
+            self.send(udp(GUEST, 4000, HOST, allowed.getsockname()[1], b"hello"))
+            self.assertEqual(allowed.recv(100), b"hello")
+            denied.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                denied.recv(100)
+
+    def test_forwards_lead_in_though_nothing_leads_out(self):
+        port, datagram_port = free_port(), free_port(socket.SOCK_DGRAM)
+        self.start_ready("--egress", "deny", "--hostfwd", f"tcp:{port}:22", "--hostfwd",
+                         f"udp:{datagram_port}:53")
+        self.meet()
+        with socket.create_connection(("127.0.0.1", port), guest.TIMEOUT):
+            syn = self.receive(lambda frame: frame[23] == TCP)
+            peer, _, sequence = struct.unpack(">HHI", syn[34:42])
+            self.assertEqual(self.flags_for(tcp(22, HOST, peer, SYN | ACK,
+                                                acknowledged=sequence + 1)), ACK)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
+            host.settimeout(guest.TIMEOUT)
+            host.sendto(b"question", ("127.0.0.1", datagram_port))
+            frame = self.receive(lambda frame: frame[-8:] == b"question")
+            peer = struct.unpack(">H", frame[34:36])[0]
+            self.send(udp(GUEST, 53, HOST, peer, b"answer"))
+            self.assertEqual(host.recv(100), b"answer")
+
+    def answer_to(self, message):
+        """What the name server answers the guest."""
+        self.send(udp(GUEST, 4000, NAMESERVER, 53, message))
+        frame = self.receive(lambda frame: frame[23] == UDP)
+        self.assertEqual(frame[26:34], socket.inet_aton(NAMESERVER) + socket.inet_aton(GUEST))
+        return frame[42:]
+
+    def test_refuses_names(self):
+        self.start_ready("--allow", "192.0.2.0/24", "--allow", "*.allowed.test")
+        for name in ("denied.test", "allowed.test", "x.allowed.test.denied.test"):
+            answer = self.answer_to(question(name))
+            self.assertEqual(answer[:4], b"\x12\x34\x81\x85")  # refused
+            self.assertEqual(answer[12:], question(name)[12:])
+
+    def test_asks_the_host_s_name_server(self):
+        if os.geteuid() != 0 or not os.path.exists("/etc/resolv.conf"):
+            self.skipTest("cannot give the program another /etc/resolv.conf")
+        file = os.path.join(self.folder, "resolv.conf")
+        with open(file, "w", encoding="ascii") as resolv_conf:
+            resolv_conf.write("nameserver 127.0.0.78\n")
+        script = f"mount --bind {file} /etc/resolv.conf && exec \"$@\""
+        self.start_ready("--allow", "*.test", under=("unshare", "-m", "sh", "-c", script, "sh"))
+        answer = self.answer_to(question("nobody.test"))
+        self.assertEqual(answer[:4], b"\x12\x34\x81\x82")  # nobody listens: server failure
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            server.bind(("127.0.0.78", 53))
+            server.settimeout(guest.TIMEOUT)
+            self.send(udp(GUEST, 4000, NAMESERVER, 53, question("a.test")))
+            asked, peer = server.recvfrom(1000)
+            self.assertEqual(asked[2:], question("a.test")[2:])
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7"
+            body = b"\x81\x80\0\1\0\1\0\0\0\0" + asked[12:] + record
+            stranger.sendto(asked[:2] + body, peer)  # of which nothing must come
+            server.sendto(bytes([asked[0] ^ 1, asked[1]]) + body, peer)
+            server.sendto(asked[:2] + body[:-1] + b"\x08", peer)
+            frame = self.receive(lambda frame: frame[23] == UDP)
+            self.assertEqual(frame[42:], b"\x12\x34" + body[:-1] + b"\x08")
+
     # --- the hostile guest ---
 
     def test_frames_that_are_none_end_it(self):
@@ -208,7 +317,12 @@ class NetUserTest(guest.GuestTest):
             self.assertEqual(process.wait(guest.TIMEOUT), 1)
 
     def test_short_and_foolish_frames_do_not(self):
-        process = self.start_ready()
+        for arguments in ((), ("--egress", "deny")):
+            with self.subTest(arguments):
+                self.check_foolish_frames(arguments)
+
+    def check_foolish_frames(self, arguments):
+        process = self.start_ready(*arguments)
         whole = tcp(4000, HOST, 9, SYN)
         self.send(*(whole[:size] for size in range(1, len(whole))))
         self.send(*(ethernet(kind, b"\xff" * 100) for kind in (ARP, IPV4, 0x86dd, 0x88f8)))
@@ -288,6 +402,9 @@ class NetUserTest(guest.GuestTest):
         self.assert_fails("EINVAL", "--mtu", "100", words=["mtu 100", "576 to 65520"])
         self.assert_fails("EINVAL", "--unknown", words=["--help"])
         self.assert_fails("ENOSPC", *["--hostfwd", "tcp:1:1"] * 65, words=["one too many"])
+        self.assert_fails("EINVAL", "--egress", "no", words=["egress no", "deny"])
+        self.assert_fails("EINVAL", "--allow", "127.0.0.1:1", words=["allow 127.0.0.1:1", "host:PORT"])
+        self.assert_fails("ENOSPC", *["--allow", "any"] * 65, words=["one too many"])
 
     def test_says_which_port_is_taken(self):
         for kind, name in ((socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")):

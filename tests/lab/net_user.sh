@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# User-mode networking: DHCP, name service, TCP in both directions, restriction, and its end.
+# User-mode networking: DHCP, name service, TCP in both directions, what is restricted and denied, and
+# its end.
 
 address='ip -4 -o addr show dev eth0 | sed "s/.*inet \([^ ]*\).*/\1/"'
 
@@ -94,8 +95,8 @@ wait"
         "$(busybox wget -qO- "http://127.0.0.1:$port/data")" secret
 }
 
-# The host's resolver answers the guest.
-test_names() {
+# serve_names: the host's resolver, as husk knows it, has an address for every name: 192.0.2.7.
+serve_names() {
     local deadline=2000
     python3 -u - > resolver.log << 'END' &
 import socket, struct
@@ -122,10 +123,69 @@ END
     printf '#!/bin/sh\nexec unshare -m "%s" "$@"\n' "$PWD/bin/husk-with-resolver" > bin/husk
     chmod +x bin/*
     PATH=$PWD/bin:$PATH
+}
+
+# The host's resolver answers the guest.
+test_names() {
+    serve_names
     micro_run 'fact server "$(cat /etc/resolv.conf)"
 fact found "$(nslookup -type=a husk.test | tail -n 3 | sed -n "s/^Address.*: *//p")"' --net user
     expect_fact server "nameserver 10.0.2.3"
     expect_fact found 192.0.2.7
+}
+
+# try NAME COMMAND...: for guests; says whether it went well, and if it took more than 20 s, that.
+try='try() {
+    local name=$1 begin end result
+    shift
+    read begin _ < /proc/uptime
+    if timeout 60 "$@" > /tmp/out 2>&1 < /dev/null; then result=reached; else result=denied; fi
+    read end _ < /proc/uptime
+    [ $((${end%%.*} - ${begin%%.*})) -le 20 ] || result="$result late"
+    fact "$name" "$result"
+}'
+
+# Only what is allowed is reached, of the host, of other addresses and of names; the rest fails soon.
+test_egress() {
+    local denied=192.0.2.8 open=198.51.100.9 named=192.0.2.7 address host_port
+    serve_names
+    mkdir public
+    echo hello > public/data
+    serve_folder public
+    host_port=$port
+    port=$(free_port)
+    for address in "$denied" "$open" "$named"; do
+        ip address add "$address/32" dev lo
+        at_end ip address del "$address/32" dev lo
+    done
+    busybox httpd -f -p "$port" -h public &
+    at_end kill $!
+    micro_run "$try
+fetch() { try \$1 wget -qO- http://\$2/data; }
+fetch host 10.0.2.2:$port
+fetch host_allowed 10.0.2.2:$host_port
+fetch loopback 127.0.0.1:$host_port
+fetch nameserver 10.0.2.3:$port
+fetch address $denied:$port
+fetch address_allowed $open:$port
+fetch port_denied $open:$host_port
+fetch named_before $named:$port
+try datagram sh -c 'echo x | nc -u $denied 9'
+try ping ping -c 1 -W 5 $denied
+try name nslookup -type=a denied.test
+try name_allowed nslookup -type=a web.test
+fetch named $named:$port
+fetch named_port $named:$host_port" \
+        --net "user,egress=deny,allow=tcp:$open:$port,allow=web.test:$port,allow=tcp:host:$host_port"
+    for address in host loopback nameserver address port_denied named_before datagram ping name \
+                   named_port; do
+        expect_fact "$address" denied
+    done
+    for address in host_allowed address_allowed name_allowed named; do
+        expect_fact "$address" reached
+    done
+    expect_equal "what the host itself can fetch" \
+        "$(busybox wget -qO- "http://$denied:$port/data")" hello
 }
 
 # Its process is killed: the link goes down, and the guest lives on.

@@ -5,6 +5,7 @@ EVERYTHING = b"""{
     "kernel": "vmlinuz", "initrd": "initrd.img", "append": "quiet", "command_line": "ro",
     "cpus": 4, "memory": "512M", "console": "virtio", "bus": "pci",
     "vsock": {"path": "v", "cid": 3},
+    "nets": [{"user": true, "hostfwd": ["tcp:1:1"], "egress": "deny", "allow": ["a.test", "host:1"]}],
     "disks": [{"path": "root.img", "read_only": true, "serial": "ROOT"}, {"path": "b"}]
 }"""
 
