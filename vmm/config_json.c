@@ -457,7 +457,6 @@ static int read_egress(struct reader *reader, void *field, const json_t *value)
                                  : wrong_type(reader, value, "\"deny\" or \"allow\"");
 }
 
-/* Unless it is the default. */
 static json_t *write_egress(const void *field)
 {
     return ((const struct husk_net *)field)->egress_denied ? json_string("deny") : NULL;
