@@ -104,7 +104,10 @@ void board_destroy(struct board *board)
     free(board);
 }
 
-/* Its button would be a line of a GPIO controller (PL061), which it does not have. */
+/*
+ * Without ACPI a button would be a line of a GPIO controller (PL061) that gpio-keys listens to; but
+ * distributions' kernels for clouds leave out gpio-keys, so nobody would hear it.
+ */
 int board_press_power_button(const struct machine *machine, struct err *err)
 {
     (void)machine;

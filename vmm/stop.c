@@ -41,13 +41,23 @@ static void give_grace(void *argument)
     grace->given = true;
 }
 
+static bool press_power_button(const struct machine *machine)
+{
+    struct err err = {0};
+    int rc = board_press_power_button(machine, &err);
+
+    if (rc)
+        log_line(&machine->log, LOG_LEVEL_WARNING, "%s; its power is cut", err.message);
+    return rc == 0;
+}
+
 void machine_power_off(struct machine *machine, uint32_t grace_ms)
 {
     struct grace grace = {machine, timing_now() + grace_ms * NS_PER_MS, false};
 
     if (grace_ms > 0 && begin_power_off(machine)) {
         loop_call(&machine->loop, give_grace, &grace);
-        if (grace.given && board_press_power_button(machine, NULL) == 0)
+        if (grace.given && press_power_button(machine))
             return;
     }
     machine_stop(machine, HUSK_REQUEST);

@@ -85,6 +85,38 @@ class HostEnds(guest.GuestTest):
         while last != (last := spent()):
             time.sleep(0.2)
 
+    def test_grace_lets_the_guest_power_off(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number):
+                process = self.start_payload("ends", "button", "--stop-grace", "600")
+                self.read_until(process.stdout, b"listening\n")
+                process.send_signal(number)
+                result = self.finish(process)
+                self.assertEqual((result.status, result.err), (guest.POWER_OFF, ""))
+
+    def test_grace_is_over(self):
+        process = self.spinning("spin", b"spinning\n", "--stop-grace", "1")
+        begun = time.monotonic()
+        self.end_by(signal.SIGTERM, process)
+        self.assertGreaterEqual(time.monotonic() - begun, 1)
+
+    def test_who_asks_twice_does_not_wait(self):
+        process = self.spinning("spin", b"spinning\n", "--stop-grace", "600")
+        process.send_signal(signal.SIGTERM)
+        # One at a time: of two that wait the kernel hands over the lower number first.
+        self.wait_for(lambda: not self.pending(process))
+        self.end_by(signal.SIGINT, process)
+
+    def test_other_signals_give_no_grace(self):
+        for number in (signal.SIGHUP, signal.SIGQUIT):
+            with self.subTest(number):
+                self.end_by(number, self.spinning("spin", b"spinning\n", "--stop-grace", "600"))
+
+    def pending(self, process):
+        """The signals that are sent to it and that it has not taken, as bits."""
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+            return int(status.read().partition("ShdPnd:")[2].split()[0], 16)
+
     def test_signal_while_starting(self):
         for delay in range(0, 12):
             process = self.start_payload("ends", "spin", stdout=subprocess.DEVNULL)

@@ -35,6 +35,26 @@ test_panic() {
     expect_message "the guest's kernel panicked"
 }
 
+# A stock kernel's button driver, and the smallest program that listens to it: an event is a time
+# (16 bytes), a type (1, a key), a code (116, KEY_POWER) and a value (1, pressed).
+test_button() {
+    extra_modules=(button evdev)
+    make_initrd 'for module in /modules/extra/*; do insmod "$module" || true; done
+device=$(grep -l "Power Button" /sys/class/input/event*/device/name)
+device=${device#/sys/class/input/}
+echo "listens to ${device%%/*}"
+fact event "$(head -c 24 "/dev/input/${device%%/*}" | od -An -t u2 -j 16 -N 6 | xargs)"'
+    husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
+        --stop-grace "$husk_limit"
+    husk_await '^listens to event'
+    kill -TERM "$husk_pid"
+    husk_finish 0
+    expect_fact event "1 116 1"
+    expect_console '^micro: script status 0$'
+    expect_console 'reboot: Power down'
+    expect_no_messages
+}
+
 test_triple_fault() {
     end_of 6 reboot reboot=t
     expect_message 'triple fault'

@@ -12,6 +12,8 @@
 /* A configuration is written by people; one larger than this is a mistake. */
 #define CONFIG_FILE_MAX (1u << 20)
 
+#define STOP_GRACE_MAX 86400u /* seconds; husk_vm_stop() takes weeks, in ms */
+
 static const char help[] =
     "Usage: husk run [OPTIONS] [KERNEL]\n"
     "\n"
@@ -59,6 +61,10 @@ static const char help[] =
     "                     the guest's console on standard input and output (default serial)\n"
     "  --bus mmio|pci     what carries the devices (default mmio, which boots faster; pci saves the\n"
     "                     guest the cost of acknowledging interrupts)\n"
+    "  --stop-grace SECONDS\n"
+    "                     SIGTERM and SIGINT press the guest's power button (x86_64), and end husk only\n"
+    "                     if it still runs that much later; a second one, or Ctrl-a x, ends it at\n"
+    "                     once (default 0: the first one does)\n"
     "  --timing[=FILE]    print when each phase of the start was reached; write it to FILE as JSON\n"
     "  --stats FILE       write what was counted (exits, kicks, interrupts, requests, bytes) to FILE\n"
     "                     as JSON when the guest has ended\n"
@@ -80,8 +86,8 @@ static const char help[] =
 
 enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
        OPTION_CPU_WITHOUT, OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_VSOCK, OPTION_BALLOON,
-       OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE, OPTION_BUS, OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG,
-       OPTION_PRINT_CONFIG };
+       OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE, OPTION_BUS, OPTION_STOP_GRACE,
+       OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG, OPTION_PRINT_CONFIG };
 
 static const struct option long_options[] = {
     {"kernel", required_argument, NULL, OPTION_KERNEL},
@@ -99,6 +105,7 @@ static const struct option long_options[] = {
     {"rings", required_argument, NULL, OPTION_RINGS},
     {"console", required_argument, NULL, OPTION_CONSOLE},
     {"bus", required_argument, NULL, OPTION_BUS},
+    {"stop-grace", required_argument, NULL, OPTION_STOP_GRACE},
     {"timing", optional_argument, NULL, OPTION_TIMING},
     {"stats", required_argument, NULL, OPTION_STATS},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
@@ -294,6 +301,8 @@ static bool apply(struct run_options *options, int option, const char *value)
         return set_rings(config, value);
     case OPTION_BUS:
         return set_bus(config, value);
+    case OPTION_STOP_GRACE:
+        return set_count(&options->stop_grace, "--stop-grace", value, 0, STOP_GRACE_MAX);
     case OPTION_TIMING:
         options->timing = true;
         options->timing_file = value;

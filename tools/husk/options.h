@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct run_options {
     struct husk_config config;  /* husk_config_release() */
@@ -16,6 +17,7 @@ struct run_options {
     bool timing;
     const char *timing_file;    /* JSON; NULL: none */
     const char *stats_file;     /* JSON; NULL: none */
+    uint32_t stop_grace;        /* seconds that a guest has that is to end; 0: none */
     char default_kernel[256];   /* what config.kernel is when the host's kernel is taken */
 };
 

@@ -22,11 +22,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define MS_PER_SECOND 1000u
+
 struct run {
     struct run_options options;
     struct terminal terminal;
     struct husk_vm *vm;
     int signal_fd;
+    bool powering_off; /* the guest's power button was pressed */
     int killed_by; /* signal; 0: none */
 };
 
@@ -109,6 +112,19 @@ static void refresh_disks(struct run *run)
             print_line(&run->terminal, HUSK_LOG_ERROR, err.message);
 }
 
+static void end_machine(struct run *run, int by, uint32_t grace_ms)
+{
+    run->killed_by = by;
+    husk_vm_stop(run->vm, grace_ms);
+}
+
+/* Who asks twice does not want to wait, as with any program that takes long to end. */
+static void ask_to_end(struct run *run, int by)
+{
+    end_machine(run, by, run->powering_off ? 0 : run->options.stop_grace * MS_PER_SECOND);
+    run->powering_off = true;
+}
+
 static void serve_signal(struct run *run)
 {
     struct signalfd_siginfo info;
@@ -129,9 +145,12 @@ static void serve_signal(struct run *run)
     case SIGCONT:
         terminal_enter(&run->terminal);
         break;
+    case SIGTERM:
+    case SIGINT:
+        ask_to_end(run, (int)info.ssi_signo);
+        break;
     default:
-        run->killed_by = (int)info.ssi_signo;
-        husk_vm_stop(run->vm, 0);
+        end_machine(run, (int)info.ssi_signo, 0);
         break;
     }
 }
@@ -152,8 +171,7 @@ static void wait_for_end(struct run *run)
             serve_signal(run);
         if (sources[KEYS].revents && terminal_pump(&run->terminal)) {
             sources[KEYS].fd = -1;
-            run->killed_by = SIGINT;
-            husk_vm_stop(run->vm, 0);
+            end_machine(run, SIGINT, 0);
         }
     }
 }
