@@ -106,7 +106,7 @@ void board_destroy(struct board *board)
 
 /*
  * Without ACPI a button would be a line of a GPIO controller (PL061) that gpio-keys listens to; but
- * distributions' kernels for clouds leave out gpio-keys, so nobody would hear it.
+ * Debian's kernel for clouds leaves out gpio-keys, so nobody would hear it.
  */
 int board_press_power_button(const struct machine *machine, struct err *err)
 {

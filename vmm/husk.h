@@ -323,7 +323,7 @@ HUSK_API int husk_vm_output_error(const struct husk_vm *vm);
  * Ends the machine; returns at once. With a grace the guest's power button is pressed (ACPI), and its
  * power is cut after `grace_ms` ms if it still runs then; HUSK_POWER_OFF tells that it has turned
  * itself off in time. Without (0), and where the guest cannot hear (the machine is paused or not
- * started, the architecture has no button yet), its power is cut now. The last call counts.
+ * started, the architecture has no button), its power is cut now. The last call counts.
  */
 HUSK_API void husk_vm_stop(struct husk_vm *vm, uint32_t grace_ms);
 

@@ -80,6 +80,13 @@ class Kernels(BadInput):
     def test_wrong_architecture(self):
         self.refused_kernel(elf([(0x100000, b"\xf4", 1)], machine=EM_AARCH64), "aarch64")
 
+    def test_image_of_another_architecture(self):
+        """The header of an arm64 Image as Linux makes it: it is an EFI program, too."""
+        header = struct.pack("<2I6Q4sI", 0xfa405a4d, 0x14000000, 0, 1 << 20, 0xa, 0, 0, 0,
+                             b"ARM\x64", 64)
+        self.refused_kernel(header + bytes(8192), "no kernel for x86_64 but an arm64 Image",
+                            "give a bzImage or vmlinux for x86_64")
+
     def test_segments_overlap(self):
         self.refused_kernel(elf([(0x100000, b"\xf4" * 64, 64), (0x100020, b"\xf4", 8192)]),
                             "overlap")

@@ -10,6 +10,7 @@
  *     undecoded      KVM_RUN fails with ENOSYS
  *     unknown-exit   the first KVM_RUN ends for a reason that nobody knows
  *     interrupted    KVM_CREATE_VM is interrupted three times
+ *     no-gic         KVM_CREATE_DEVICE makes nothing
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -87,5 +88,7 @@ int ioctl(int fd, unsigned long request, ...)
         return fake_exit(UNKNOWN_REASON);
     if (request == KVM_CREATE_VM && faking("interrupted") && interruptions++ < INTERRUPTIONS)
         return fail(EINTR);
+    if (request == KVM_CREATE_DEVICE && faking("no-gic"))
+        return fail(ENODEV);
     return real(fd, request, argument);
 }

@@ -37,6 +37,50 @@ test_of_this_host() {
     expect_message "no kernel given; booting this host's, /boot/vmlinuz-$(uname -r)"
 }
 
+# refused STATUS REGEX ARG...: husk gives one line that says so, and no machine.
+refused() {
+    local status=$1 regex=$2
+    shift 2
+    husk_run "$status" "$@" < /dev/null
+    cat messages
+    expect_equal "lines of explanation" "$(wc -l < messages)" 1
+    expect_message "$regex"
+    [ ! -s console ] || fail "a guest said something"
+}
+
+# An Image's header (Linux, arm64/booting.rst) without a kernel: image TEXT_OFFSET SIZE MAGIC
+image() {
+    perl -e 'print pack "L2 Q6 a4 L", 0xfa405a4d, 0x14000000, hex $ARGV[0], hex $ARGV[1], 0xa, 0, 0,
+        0, $ARGV[2], 0; print "\0" x 4096' "$@"
+}
+
+# Kernels that do not fit, and hosts that cannot.
+test_refused_arm64() {
+    local magic=ARMd
+    { printf 'MZ'; head -c 512 /dev/zero; printf 'HdrS'; head -c 4096 /dev/zero; } > bzImage
+    refused 2 'is no kernel for aarch64 but an x86 bzImage; give an arm64 Image' bzImage
+    printf '\x7fELF\x02\x01\x01%57s' '' > vmlinux
+    refused 2 'is no kernel for aarch64 but an ELF file; give an arm64 Image' vmlinux
+    image 0 400000 what > Image
+    refused 2 'is no kernel for aarch64 but an EFI or Windows program; give an arm64 Image' Image
+    image 200000 400000 $magic > Image
+    refused 2 'is broken: its text_offset, 0x200000, is no multiple of 4 KiB below 2 MiB' Image
+    image 0 0 $magic > Image
+    refused 2 'does not say its size; Linux 3.17 or later is needed' Image
+    image 0 8000000 $magic > Image
+    refused 2 'needs at least 130 MiB of memory; raise --memory' --memory 128M Image
+    image 0 ffffffffffffffff $magic > Image
+    refused 2 'wants 18446744073709551615 bytes' Image
+    refused 2 '65: give a number from 1 to 64' --cpus 65 "$micro/vmlinuz"
+    faked one-vcpu 3 '2 vCPUs are more than the 1' --cpus 2 "$micro/vmlinuz"
+    faked no-gic 3 "KVM has no interrupt controller for guests, neither GICv3 nor GICv2" "$micro/vmlinuz"
+}
+
+# faked WHAT STATUS REGEX ARG...: refused on a host that is made worse by tests/guest/fake_kvm.c.
+faked() {
+    FAKE_KVM=$1 LD_PRELOAD=$(built libfake_kvm.so) refused "${@:2}"
+}
+
 # clean_log CONSOLE: with every kind of device, all of them used.
 clean_log() {
     truncate -s 8M a.img b.img

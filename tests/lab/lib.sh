@@ -193,6 +193,11 @@ debian_run() {
         --append "husk.run=$(base64 -w0 <<< "$script")" "$@" "$debian/vmlinuz"
 }
 
+# built NAME: what was built for these tests.
+built() {
+    echo "$(dirname "$(command -v husk)")/tests/lab/$1"
+}
+
 # ---- what is expected --------------------------------------------------------
 
 expect_console() {

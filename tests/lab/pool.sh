@@ -3,7 +3,7 @@
 # The labs that the tests share; sourced by session and run beside it.
 #
 #   BUILD/lab/guests    what the tests boot, as shell variables
-#   BUILD/lab/arch      the architecture of the labs, as uname -m has it
+#   BUILD/lab/options   of tools/lab/start, words: what kind of labs they are
 #   BUILD/lab/watcher   the process that ends the labs when the tests are over
 #   BUILD/lab/1, 2...   a lab session each, see tools/lab; "lease" in it is locked by
 #                       the test that uses it
@@ -41,8 +41,10 @@ pool_sessions() {
 # pool_boot SESSION: boots its lab if it does not run. Descriptor 8 may be a lease, which no lab
 # may keep.
 pool_boot() {
+    local options
+    read -ra options < "$pool/options"
     pool_by_hand || "$repository/tools/lab/start" --session "$1" --build "$build" \
-        --arch "$(cat "$pool/arch")" --cpus 1 --memory "$pool_memory" 8>&-
+        "${options[@]}" --cpus 1 --memory "$pool_memory" 8>&-
 }
 
 # pool_lease: waits for a lab that nobody uses, which is ours until this process ends, and leaves

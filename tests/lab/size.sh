@@ -76,6 +76,37 @@ fact total "$(sed -n "s/^MemTotal: *\([0-9]*\).*/\1/p" /proc/meminfo)"' \
 
 test_four_cpus() { run_on_cpus 4 5120; }
 
+# All that husk makes: each processor starts by PSCI, knows itself and its part of the GIC.
+test_sixty_four_cpus() {
+    husk_run 0 --cpus 64 --memory 64M --cmdline none "$(built cpus_aarch64)"
+    expect_equal "processors that are right" \
+        "$(grep -cE '^processor [0-9]+ itself, its own$' console)" 64
+    expect_console '^processors: 64$'
+    expect_no_messages
+}
+
+# Until Linux has set up its clocks an idle processor has a timer interrupt every 4 ms; those of 64
+# are more than the emulation serves, so that nothing else proceeds. So all but one are turned on
+# after that, which takes minutes.
+test_linux_on_64_cpus() {
+    husk_limit=3000
+    micro_run 'cd /sys/devices/system/cpu
+fact present "$(cat present)"
+for cpu in cpu[1-9]*; do
+    echo 1 > $cpu/online
+done
+fact online "$(cat online)"
+for cpu in $(seq 0 63); do
+    taskset -c $cpu sh -c "echo $cpu > /tmp/cpu.$cpu" &
+done
+wait
+fact worked "$(ls /tmp/cpu.* | wc -l)"' \
+        --cpus 64 --memory 512M --append "husk.do=$run_test_script maxcpus=1 quiet nowatchdog"
+    expect_fact present 0-63
+    expect_fact online 0-63
+    expect_fact worked 64
+}
+
 test_many_cpus() {
     local cpus=16
     ! is_full || cpus=64

@@ -41,6 +41,7 @@ lab_build=
 lab_session=${HUSK_LAB_SESSION:-}
 lab_memory=4096
 lab_cpus=2
+lab_gic=3
 lab_timeout=0
 lab_lifetime=14400
 lab_shared=()
@@ -58,6 +59,7 @@ lab_boot_options_help() {
     cat <<'EOF'
   --cpus N         the lab host's CPUs (default 2)
   --memory MIB     the lab host's memory (default 4096); only what is touched counts
+  --gic N          aarch64: the host's interrupt controller is a GICv2 or a GICv3 (default 3)
   --share DIR      a folder that is writable from inside, for results; may be repeated
   --lifetime S     the lab ends by itself after S seconds (default 14400)
 EOF
@@ -71,6 +73,7 @@ lab_option() {
     --build) lab_build=$(realpath -m "$2");;
     --memory) lab_memory=$2;;
     --cpus) lab_cpus=$2;;
+    --gic) lab_gic=$2;;
     --share) lab_shared+=("$(realpath -m "$2")");;
     --lifetime) lab_lifetime=$2;;
     --timeout) lab_timeout=$2;;
