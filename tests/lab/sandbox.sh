@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+# husk sandbox and what manages sandboxes: Debian's kernel, with Debian's root disk as the root.
+
+# In the lab, sandboxes are in a runtime folder of the test, and caches in its memory.
+begin_sandboxes() {
+    export XDG_RUNTIME_DIR=$PWD/runtime XDG_CACHE_HOME=$PWD/cache
+    mkdir -p "$XDG_RUNTIME_DIR" "$XDG_CACHE_HOME"
+}
+
+# sandbox STATUS ARG...: husk sandbox with these arguments, to its end; its streams are ./out and ./messages.
+sandbox() {
+    local wanted=$1 status=0
+    shift
+    timeout -k 5 "$husk_limit" husk sandbox --kernel "$micro/vmlinuz" --root "${root:-$debian/rootfs.img}" \
+        "$@" > out 2> messages || status=$?
+    judge_sandbox "$status" "$wanted"
+}
+
+# in_sandbox STATUS NAME ARG...: husk exec, the same way.
+in_sandbox() {
+    local wanted=$1 status=0
+    shift
+    timeout -k 5 "$husk_limit" husk exec "$@" > out 2> messages || status=$?
+    judge_sandbox "$status" "$wanted"
+}
+
+judge_sandbox() {
+    cp out console
+    [ "$1" = "$2" ] || fail "the status is $1, not $2"
+}
+
+# detached NAME ARG...: one that stays, and is ended with the test.
+detached() {
+    local name=$1
+    shift
+    at_end husk rm --force "$name"
+    timeout "$husk_limit" husk sandbox --kernel "$micro/vmlinuz" --root "${root:-$debian/rootfs.img}" \
+        --detach --name "$name" "$@" > out 2> messages || fail "the sandbox does not start"
+    expect_equal "the name" "$(cat out)" "$name"
+}
+
+expect_out() {
+    expect_equal "the output" "$(cat out)" "$1"
+}
+
+# expect_nothing_left: no sandbox, no process of one, no file.
+expect_nothing_left() {
+    expect_equal "what husk ps lists" "$(husk ps --quiet)" ""
+    expect_equal "the folders" "$(ls "$XDG_RUNTIME_DIR/husk")" ""
+    ! pgrep -f "husk sandbox --kernel $micro" > /dev/null || fail "a sandbox's process is left"
+    ! pgrep -x husk-net-user > /dev/null || fail "a network's process is left"
+}
+
+# What a person types first.
+test_command() {
+    begin_sandboxes
+    sandbox 7 -- sh -c 'echo out; echo err >&2; cat; exit 7' <<< input
+    expect_out $'out\ninput'
+    expect_message '^err$'
+    expect_nothing_left
+}
+
+# As another program would use it: one sandbox, many commands.
+test_exec() {
+    begin_sandboxes
+    detached box --hostname boxy
+    in_sandbox 0 box true
+    in_sandbox 143 box -- sh -c 'kill $$'
+    in_sandbox 127 box no-such-program
+    expect_message 'no-such-program: .*No such file'
+    in_sandbox 126 box /etc/passwd
+    in_sandbox 125 box --user nobody-at-all -- true || true
+    in_sandbox 0 --env A=1 --env HOME=/x --workdir /usr --user nobody:daemon box -- \
+        sh -c 'echo $A $HOME $PWD; id -un; id -gn; hostname'
+    expect_out $'1 /x /usr\nnobody\ndaemon\nboxy'
+    in_sandbox 124 --timeout 1 box -- sh -c 'trap "" TERM; while :; do sleep 1; done'
+    in_sandbox 125 --max-output 1000 box yes
+    expect_equal "bytes of output" "$(wc -c < out)" 1000
+    in_sandbox 0 box -- sh -c 'sleep 1000 & echo started'
+    expect_out started
+    in_sandbox 0 box -- sh -c 'for i in $(seq 200); do echo o$i; echo e$i >&2; done'
+    expect_equal "stdout" "$(md5sum < out)" "$(seq -f o%g 200 | md5sum)"
+    expect_equal "stderr" "$(md5sum < messages)" "$(seq -f e%g 200 | md5sum)"
+    in_sandbox 0 box -- head -c 5 < /dev/zero
+    husk stop box
+    expect_equal "the list" "$(husk ps | awk '/^box/ {print $2}')" exited
+    husk rm box
+    expect_nothing_left
+}
+
+# All bytes, in both directions at once: as many as there are patience for.
+test_streams() {
+    local size=64
+    begin_sandboxes
+    ! is_full || size=1024
+    head -c 8M /dev/urandom > block
+    for _ in $(seq $((size / 8))); do cat block; done | tee >(md5sum > sent) |
+        sandbox 0 -- cat
+    expect_equal "the sum of ${size} MiB" "$(md5sum < out)" "$(cat sent)"
+    expect_no_messages
+}
+
+# A terminal: it has the size of this one, and Ctrl-C is the command's.
+test_terminal() {
+    begin_sandboxes
+    detached box
+    cat > dialogue.py <<'END'
+import fcntl, os, pty, struct, sys, termios
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp("husk", ["husk", "exec", "--tty", "box", "--", "sh", "-c",
+                       "tty; stty size; trap 'echo interrupted; exit 9' INT; echo ready; sleep 100 & wait"])
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+seen = b""
+while True:
+    try:
+        part = os.read(terminal, 1000)
+    except OSError:
+        break
+    seen += part
+    if b"ready" in part:
+        os.write(terminal, b"\3")
+sys.stdout.write(seen.decode().replace("\r", ""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+    local status=0
+    timeout "$husk_limit" python3 dialogue.py > console || status=$?
+    expect_equal status "$status" 9
+    expect_console '^/dev/pts/'
+    expect_console '^33 77$|^0 0$'
+    expect_console interrupted
+}
+
+# Files in and out, a layer that is kept, and that nothing else is.
+test_files() {
+    begin_sandboxes
+    detached box
+    mkdir -p tree/deep
+    head -c 300000 /dev/urandom > tree/deep/file
+    ln -s deep/file tree/link
+    chmod 4755 tree/deep/file
+    husk cp tree box:/srv
+    in_sandbox 0 box -- sh -c 'md5sum < /srv/tree/link; stat -c %a /srv/tree/deep/file'
+    expect_out "$(md5sum < tree/deep/file)"$'\n4755'
+    husk cp box:/srv/tree back
+    cmp tree/deep/file back/deep/file
+    expect_equal "the mode" "$(stat -c %a back/deep/file)" 755
+    ! husk cp box:/nowhere . 2> messages || fail "a file that is not there was copied"
+    expect_message 'nowhere.*No such file'
+    sandbox 0 --keep layer --disk-size 64M --out /made:made -- sh -c 'echo kept > /made'
+    expect_equal made "$(cat made)" kept
+    sandbox 0 --keep layer -- cat /made
+    expect_out kept
+    sandbox 1 -- test -e /made
+}
+
+# What a job may do to its machine.
+test_hostile() {
+    begin_sandboxes
+    sandbox 1 --disk-size 32M -- sh -c 'dd if=/dev/zero of=/full bs=1M; rm /full && echo room > /ok && exit 1'
+    expect_message 'No space left'
+    sandbox 137 --memory 128M -- tail /dev/zero
+    sandbox 124 --timeout 5 -- sh -c 'f() { f | f & }; f'
+    sandbox 125 -- sh -c 'echo before; echo o > /proc/sysrq-trigger; sleep 100'
+    expect_out before
+    expect_message 'powered off before the command'
+    sandbox 125 -- sh -c 'echo b > /proc/sysrq-trigger; sleep 100'
+    expect_message 'reset itself before'
+    sandbox 125 -- sh -c 'sleep 1; echo c > /proc/sysrq-trigger; sleep 100'
+    expect_message '(panicked|reset itself) before'
+    expect_nothing_left
+}
+
+# Nothing is reached that is not allowed, and that quickly; two sandboxes do not see each other.
+test_network() {
+    begin_sandboxes
+    mkdir www
+    echo served > www/file
+    busybox httpd -f -p 127.0.0.1:8000 -h www &
+    at_end kill $!
+    busybox httpd -f -p 127.0.0.1:8001 -h www &
+    at_end kill $!
+    detached one --net user,allow=host:8000,publish=8080:80
+    detached two --net user
+    local get='exec 3<> /dev/tcp/10.0.2.2/$0 && printf "GET /file HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3'
+    in_sandbox 0 one -- bash -c "$get" 8000
+    expect_out served
+    in_sandbox 1 --timeout 20 one -- bash -c "$get" 8001
+    in_sandbox 1 --timeout 20 two -- bash -c "$get" 8000
+    in_sandbox 1 --timeout 20 two -- bash -c ': < /dev/tcp/192.0.2.1/80'
+    in_sandbox 0 one -- perl -MIO::Socket -e 'my $l = IO::Socket::INET->new(LocalPort => 80, Listen => 1, ReuseAddr => 1) or die; if (!fork) { my $c = $l->accept; print $c "published\n"; }'
+    expect_equal "the published port" "$(timeout 20 bash -c 'cat < /dev/tcp/127.0.0.1/8080')" published
+    in_sandbox 0 one touch /mine
+    in_sandbox 1 two test -e /mine
+}
+
+# The first signal is the command's, the second ends the machine.
+test_signals() {
+    begin_sandboxes
+    start_sandbox -- sh -c 'trap "echo got it" TERM; echo ready; while :; do sleep 0.2; done'
+    await_out ready
+    kill -TERM "$husk_pid"
+    await_out 'got it'
+    kill -TERM "$husk_pid"
+    finish_sandbox 143
+    start_sandbox -- sleep 1000
+    kill -TERM "$husk_pid" # while it starts
+    finish_sandbox 143
+    expect_nothing_left
+}
+
+start_sandbox() {
+    : > out
+    husk sandbox --kernel "$micro/vmlinuz" --root "$debian/rootfs.img" "$@" > out 2> messages &
+    husk_pid=$!
+}
+
+await_out() {
+    local deadline=$((SECONDS + husk_limit))
+    until grep -q "$1" out; do
+        is_running || fail "husk ended before '$1' was written"
+        [ $SECONDS -lt $deadline ] || fail "'$1' was not written within $husk_limit s"
+        sleep 0.1
+    done
+}
+
+finish_sandbox() {
+    local status=0
+    wait "$husk_pid" || status=$?
+    husk_pid=
+    judge_sandbox "$status" "$1"
+}
+
+# Killed at any instant, it leaves nothing that the next command does not remove.
+test_killed() {
+    local round rounds=4
+    begin_sandboxes
+    ! is_full || rounds=200
+    for round in $(seq "$rounds"); do
+        start_sandbox --net user --disk-size 32M --name victim -- sleep 1000
+        sleep "$((RANDOM % 8)).$((RANDOM % 10))"
+        kill -KILL "$husk_pid" 2> /dev/null || true
+        wait "$husk_pid" 2> /dev/null || true
+        husk_pid=
+        husk ps > /dev/null
+        expect_children_gone
+        expect_equal "the folders after round $round" "$(ls "$XDG_RUNTIME_DIR/husk")" ""
+    done
+    expect_nothing_left
+}
+
+# Helpers end with the socket that they serve, which takes them a moment.
+expect_children_gone() {
+    local deadline=$((SECONDS + 20))
+    while pgrep -x 'husk-net-user|virtiofsd|mkfs.ext4' > /dev/null; do
+        [ $SECONDS -lt $deadline ] || fail "a helper is left: $(pgrep -a 'husk-net-user|virtiofsd|mkfs')"
+        sleep 0.1
+    done
+}
