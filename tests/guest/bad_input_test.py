@@ -184,6 +184,11 @@ class Options(BadInput):
             with self.subTest(rings):
                 self.refused(self.kernel, "--rings", rings, words=("rings", "split or packed"))
 
+    def test_balloon(self):
+        for word in ("", "yes", "64M"):
+            with self.subTest(word):
+                self.refused(self.kernel, f"--balloon={word}", words=("--balloon", "on or off"))
+
     def test_cpus(self):
         for count in ("0", "65", "10000", "x", "", "-1", "1.5", "99999999999999999999"):
             with self.subTest(count):

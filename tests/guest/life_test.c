@@ -394,6 +394,86 @@ static void one_machine_on_many_threads(void **state)
     husk_vm_destroy(vm);
 }
 
+static struct husk_memory memory_of(const struct husk_vm *vm)
+{
+    struct husk_memory memory = {.size = sizeof memory};
+
+    husk_vm_memory(vm, &memory);
+    return memory;
+}
+
+/* The guest says by and by that it has given up so much. */
+static void await_balloon(struct husk_vm *vm, uint64_t bytes)
+{
+    uint64_t deadline = now_ms() + PATIENCE_MS;
+
+    while (memory_of(vm).ballooned != bytes) {
+        if (now_ms() > deadline)
+            fail_msg("the guest has given up %llu bytes, not %llu",
+                     (unsigned long long)memory_of(vm).ballooned, (unsigned long long)bytes);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void a_guest_gives_up_what_it_is_asked_for(void **state)
+{
+    const uint64_t bytes = 1 << 20;
+    struct husk_config config;
+    struct husk_memory memory;
+    struct husk_vm *vm;
+
+    (void)state;
+    configure(&config, "give", -1);
+    config.kernel = payload("balloon");
+    config.balloon = true;
+    vm = start_config(&config);
+    assert_int_equal(husk_vm_set_balloon(vm, bytes, NULL), 0);
+    await_balloon(vm, bytes);
+    memory = memory_of(vm);
+    assert_int_equal(memory.given, config.memory);
+    assert_int_equal(memory.balloon_target, bytes);
+    assert_true(memory.discarded >= bytes);
+    assert_in_range(memory.resident, 4096, config.memory / 2);
+    pause_vm(vm);
+    assert_int_equal(husk_vm_set_balloon(vm, 0, NULL), 0); /* it hears of it later */
+    assert_int_equal(memory_of(vm).balloon_target, 0);
+    assert_int_equal(memory_of(vm).ballooned, bytes);
+    resume_vm(vm);
+    assert_true(ends_in_time(vm));
+    assert_int_equal(husk_vm_wait(vm, NULL), HUSK_POWER_OFF);
+    assert_int_equal(memory_of(vm).ballooned, 0);
+    husk_vm_destroy(vm);
+}
+
+static void without_a_balloon_nothing_can_be_asked_for(void **state)
+{
+    struct husk_vm *vm = create("hello", -1);
+    struct husk_config config;
+    struct husk_memory memory = memory_of(vm);
+    struct husk_err err = {0};
+
+    (void)state;
+    assert_int_equal(husk_vm_set_balloon(vm, 0, &err), -ENOENT);
+    assert_int_equal(err.kind, HUSK_ERR_INPUT);
+    assert_non_null(strstr(err.message, "create it with one"));
+    assert_int_equal(memory.given, 256 << 20);
+    assert_int_equal(memory.balloon_target + memory.ballooned + memory.discarded, 0);
+    memory = (struct husk_memory){.size = offsetof(struct husk_memory, resident)}; /* an older program */
+    husk_vm_memory(vm, &memory);
+    assert_int_equal(memory.given, 256 << 20);
+    assert_int_equal(memory.resident, 0);
+    husk_vm_destroy(vm);
+
+    configure(&config, "hello", -1);
+    config.balloon = true;
+    assert_int_equal(husk_vm_create(&config, NULL, &vm, NULL), 0);
+    assert_int_equal(husk_vm_set_balloon(vm, config.memory, NULL), 0);
+    assert_int_equal(husk_vm_set_balloon(vm, config.memory + 1, &err), -ERANGE);
+    assert_non_null(strstr(err.message, "give less"));
+    assert_int_equal(memory_of(vm).balloon_target, config.memory);
+    husk_vm_destroy(vm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +485,8 @@ int main(void)
         cmocka_unit_test(who_does_not_hear_is_cut_off),
         cmocka_unit_test(the_last_grace_counts),
         cmocka_unit_test(every_callback_hears_of_the_log),
+        cmocka_unit_test(a_guest_gives_up_what_it_is_asked_for),
+        cmocka_unit_test(without_a_balloon_nothing_can_be_asked_for),
         cmocka_unit_test(many_machines_on_many_threads),
         cmocka_unit_test(one_machine_on_many_threads),
     };

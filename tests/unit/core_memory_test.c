@@ -189,6 +189,85 @@ static void a_forked_child_does_not_have_it(void **state)
     memory_destroy(&memory);
 }
 
+static void discarded_memory_is_gone_and_can_be_used(void **state)
+{
+    struct guest_memory memory = two_regions();
+    uint8_t *low = memory_at(&memory, gpa(0), 4 * PAGE);
+    uint64_t discarded;
+
+    (void)state;
+    memset(low, 1, 4 * PAGE);
+    assert_int_equal(memory_resident(&memory), 4 * PAGE);
+    assert_int_equal(memory_discard(&memory, low + PAGE, 2 * PAGE, &discarded), 0);
+    assert_int_equal(discarded, 2 * PAGE);
+    assert_int_equal(memory_resident(&memory), 2 * PAGE);
+    low[PAGE] = 1;
+    assert_int_equal(memory_resident(&memory), 3 * PAGE);
+    for (unsigned i = 0; i < 4 * PAGE; i++)
+        assert_int_equal(low[i], i <= PAGE || i >= 3 * PAGE);
+    assert_int_equal(memory_resident(&memory), 4 * PAGE); /* what was read counts as well */
+    assert_int_equal(memory_discard(&memory, low, 4 * PAGE, NULL), 0);
+    assert_int_equal(memory_resident(&memory), 0);
+    memory_destroy(&memory);
+}
+
+static void whole_pages_alone_are_discarded(void **state)
+{
+    struct guest_memory memory = two_regions();
+    uint8_t *low = memory_at(&memory, gpa(0), 4 * PAGE);
+    uint64_t discarded;
+
+    (void)state;
+    memset(low, 1, 4 * PAGE);
+    assert_int_equal(memory_discard(&memory, low + 1, 3 * PAGE - 2, &discarded), 0);
+    assert_int_equal(discarded, PAGE); /* of three pages the one in the middle */
+    assert_int_equal(memory_discard(&memory, low + 1, 2 * PAGE - 2, &discarded), 0);
+    assert_int_equal(discarded, 0);
+    assert_int_equal(memory_discard(&memory, low, 0, &discarded), 0);
+    assert_int_equal(discarded, 0);
+    assert_int_equal(memory_resident(&memory), 3 * PAGE);
+    for (unsigned i = 0; i < 4 * PAGE; i++)
+        assert_int_equal(low[i], i < PAGE || i >= 2 * PAGE);
+    memory_destroy(&memory);
+}
+
+static void nothing_else_is_discarded(void **state)
+{
+    struct guest_memory memory = two_regions();
+    uint8_t *low = memory_at(&memory, gpa(0), 4 * PAGE);
+    uint64_t discarded = 1;
+    uint8_t ours = 1;
+
+    (void)state;
+    memset(low, 1, 4 * PAGE);
+    assert_int_equal(memory_discard(&memory, low + PAGE, 3 * PAGE + 1, &discarded), -EFAULT);
+    assert_int_equal(discarded, 0);
+    assert_int_equal(memory_discard(&memory, low - PAGE, 2 * PAGE, NULL), -EFAULT);
+    assert_int_equal(memory_discard(&memory, low + PAGE, UINT64_MAX, NULL), -EFAULT);
+    assert_int_equal(memory_discard(&memory, low + 4 * PAGE, 0, NULL), -EFAULT);
+    assert_int_equal(memory_discard(&memory, &ours, 1, NULL), -EFAULT);
+    assert_int_equal(memory_discard(&memory, NULL, PAGE, NULL), -EFAULT);
+    assert_int_equal(memory_resident(&memory), 4 * PAGE);
+    memory_destroy(&memory);
+}
+
+/* More than one question to the host, and a region that ends in the middle of one. */
+static void resident_memory_is_counted_in_all_of_it(void **state)
+{
+    const struct memory_range range = {gpa(0), (129ull << 20) + PAGE};
+    struct guest_memory memory;
+    uint8_t *bytes;
+
+    (void)state;
+    assert_int_equal(memory_create(&memory, &range, 1, NULL), 0);
+    bytes = memory_at(&memory, gpa(0), range.size);
+    madvise(bytes, range.size, MADV_NOHUGEPAGE);
+    assert_int_equal(memory_resident(&memory), 0);
+    bytes[0] = bytes[64ull << 20] = bytes[128ull << 20] = bytes[range.size - 1] = 1;
+    assert_int_equal(memory_resident(&memory), 4 * PAGE);
+    memory_destroy(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +280,10 @@ int main(void)
         cmocka_unit_test(unmaps_what_it_had_when_the_host_refuses),
         cmocka_unit_test(maps_more_than_one_huge_page),
         cmocka_unit_test(a_forked_child_does_not_have_it),
+        cmocka_unit_test(discarded_memory_is_gone_and_can_be_used),
+        cmocka_unit_test(whole_pages_alone_are_discarded),
+        cmocka_unit_test(nothing_else_is_discarded),
+        cmocka_unit_test(resident_memory_is_counted_in_all_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,7 @@ static void writes_what_it_reads(void **state)
     config.iothreads = 2;
     config.rings = HUSK_RINGS_PACKED;
     config.bus = HUSK_BUS_PCI;
+    config.balloon = true;
     config.memory = (6ull << 30) + 4096;
     config.console = HUSK_CONSOLE_OFF;
     config.disks = disks;
@@ -232,6 +233,7 @@ static void writes_what_it_reads(void **state)
     assert_int_equal(again.iothreads, 2);
     assert_int_equal(again.rings, HUSK_RINGS_PACKED);
     assert_int_equal(again.bus, HUSK_BUS_PCI);
+    assert_true(again.balloon);
     assert_int_equal(again.memory, config.memory);
     assert_int_equal(again.console, HUSK_CONSOLE_OFF);
     assert_int_equal(again.disk_count, 3);
