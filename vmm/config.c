@@ -5,6 +5,7 @@
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
+#include "vmm/config_share.h"
 #include "vmm/config_sizes.h"
 #include "vmm/config_vsock.h"
 #include "vmm/public_err.h"
@@ -27,18 +28,21 @@ struct owned {
     uint32_t disk_size; /* the caller's, for when the arrays are his again */
     uint32_t net_size;
     uint32_t vsock_size;
+    uint32_t share_size;
     struct husk_disk disks[HUSK_DISKS_MAX];
     struct husk_net nets[HUSK_NETS_MAX];
+    struct husk_share shares[HUSK_SHARES_MAX];
 };
 
 void husk_config_init_sizes(struct husk_config *config, size_t size, size_t disk_size,
-                            size_t net_size, size_t vsock_size)
+                            size_t net_size, size_t vsock_size, size_t share_size)
 {
     const struct husk_config defaults = {
         .size = (uint32_t)size,
         .disk_size = (uint32_t)disk_size,
         .net_size = (uint32_t)net_size,
         .vsock_size = (uint32_t)vsock_size,
+        .share_size = (uint32_t)share_size,
         .cpus = 1,
         .memory = 256ull << 20,
         .console = HUSK_CONSOLE_SERIAL,
@@ -56,6 +60,7 @@ void husk_config_release(struct husk_config *config)
     size_t disk_size = owned ? owned->disk_size : config->disk_size;
     size_t net_size = owned ? owned->net_size : config->net_size;
     size_t vsock_size = owned ? owned->vsock_size : config->vsock_size;
+    size_t share_size = owned ? owned->share_size : config_share_size(config);
 
     while (owned && owned->pieces) {
         struct owned_bytes *piece = owned->pieces;
@@ -65,7 +70,7 @@ void husk_config_release(struct husk_config *config)
     }
     free(owned);
     /* so that nothing points at what is gone */
-    husk_config_init_sizes(config, config->size, disk_size, net_size, vsock_size);
+    husk_config_init_sizes(config, config->size, disk_size, net_size, vsock_size, share_size);
 }
 
 static struct owned *owned_by(struct husk_config *config)
@@ -79,6 +84,7 @@ static struct owned *owned_by(struct husk_config *config)
         owned->disk_size = config->disk_size;
         owned->net_size = config->net_size;
         owned->vsock_size = config->vsock_size;
+        owned->share_size = config_share_size(config);
     }
     return owned;
 }
@@ -131,6 +137,23 @@ int config_append_net(struct husk_config *config, const struct husk_net *net, st
         memcpy(owned->nets, config->nets, config->net_count * sizeof *net);
     owned->nets[config->net_count++] = *net;
     config->nets = owned->nets;
+    return 0;
+}
+
+int config_append_share(struct husk_config *config, const struct husk_share *share,
+                        struct err *err)
+{
+    struct owned *owned;
+
+    if (config->share_count >= HUSK_SHARES_MAX)
+        return err_set(err, -ENOSPC, "is one too many; give at most %d", HUSK_SHARES_MAX);
+    owned = owned_by(config);
+    if (!owned)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (config->shares != owned->shares && config->share_count > 0)
+        memcpy(owned->shares, config->shares, config->share_count * sizeof *share);
+    owned->shares[config->share_count++] = *share;
+    config->shares = owned->shares;
     return 0;
 }
 
@@ -222,6 +245,19 @@ static int check_nets(const struct husk_config *config, struct err *err)
     return 0;
 }
 
+static int check_shares(const struct husk_config *config, struct err *err)
+{
+    for (uint32_t i = 0; i < config->share_count; i++) {
+        int rc = config_check_share(&config->shares[i], config->shares, i, err);
+
+        if (rc) {
+            err_prefix(err, "shares[%u]", i);
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static int check_vsock(const struct husk_config *config, struct err *err)
 {
     int rc = config->vsock ? config_check_vsock(config->vsock, err) : 0;
@@ -264,7 +300,8 @@ static int check(const struct husk_config *config, struct err *err)
         (rc = check_optional_path("initrd", config->initrd, err)) < 0 ||
         (rc = check_numbers(config, err)) < 0)
         return rc;
-    return check_disks(config, err) ?: check_nets(config, err) ?: check_vsock(config, err);
+    return check_disks(config, err) ?: check_nets(config, err) ?: check_vsock(config, err)
+        ?: check_shares(config, err);
 }
 
 static int open_and_check(const struct husk_config *from, struct config_view *view,
@@ -331,6 +368,11 @@ static int copy(const struct machine_config *from, struct machine_config *to, st
     for (uint32_t i = 0; i < to->net_count; i++)
         copied &= copy_net_strings(&to->nets[i], &from->nets[i]);
     copied &= copy_string(&to->vsock.path, from->vsock.path);
+    for (uint32_t i = 0; i < to->share_count; i++) {
+        copied &= copy_string(&to->shares[i].tag, from->shares[i].tag);
+        copied &= copy_string(&to->shares[i].path, from->shares[i].path);
+        copied &= copy_string(&to->shares[i].program, from->shares[i].program);
+    }
     if (copied)
         return 0;
     machine_config_free(to);
@@ -358,6 +400,11 @@ void machine_config_free(struct machine_config *config)
             free_string(config->nets[i].allows[j]);
     }
     free_string(config->vsock.path);
+    for (uint32_t i = 0; i < config->share_count; i++) {
+        free_string(config->shares[i].tag);
+        free_string(config->shares[i].path);
+        free_string(config->shares[i].program);
+    }
     *config = (struct machine_config){0};
 }
 
@@ -425,6 +472,7 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
         .memory = read->memory,
         .disk_count = read->disk_count,
         .net_count = read->net_count,
+        .share_count = read->share_count,
         .rings = read->rings,
         .balloon = read->balloon,
         .console = read->console,
@@ -435,6 +483,10 @@ int config_validate(const struct husk_config *public_config, struct machine_conf
         borrow_disk(&read->disks[i], read, &borrowed.disks[i]);
     for (uint32_t i = 0; i < read->net_count; i++)
         borrow_net(&read->nets[i], i, &borrowed.nets[i]);
+    for (uint32_t i = 0; i < read->share_count; i++)
+        borrowed.shares[i] = (struct machine_share){
+            read->shares[i].tag, read->shares[i].path, read->shares[i].program,
+            read->shares[i].read_only, read->shares[i].socket, read->shares[i].one_file_system};
     if (read->vsock)
         borrowed.vsock = (struct machine_vsock){read->vsock->path, config_vsock_cid(read->vsock)};
     return copy(&borrowed, config, err);

@@ -48,6 +48,15 @@ struct machine_net {
     const char *allows[HUSK_ALLOWS_MAX];
 };
 
+struct machine_share {
+    const char *tag;
+    const char *path;
+    const char *program; /* or NULL */
+    bool read_only;
+    bool socket;
+    bool one_file_system;
+};
+
 struct machine_vsock {
     const char *path; /* NULL: there is none */
     uint32_t cid;
@@ -72,6 +81,8 @@ struct machine_config {
     uint32_t net_count;
     struct machine_vsock vsock;
     bool balloon;
+    struct machine_share shares[HUSK_SHARES_MAX];
+    uint32_t share_count;
     enum husk_rings rings;
     enum husk_bus bus;
     enum husk_console console;

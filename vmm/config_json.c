@@ -8,6 +8,7 @@
 #include "vmm/config_disk.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
+#include "vmm/config_share.h"
 #include "vmm/config_sizes.h"
 #include "vmm/config_vsock.h"
 #include "vmm/public_err.h"
@@ -549,6 +550,17 @@ static const struct key vsock_keys[] = {
     {"cid", read_cid, write_count_if_any, offsetof(struct husk_vsock, cid)},
 };
 
+static const struct key share_keys[] = {
+    {"tag", read_string, write_string, offsetof(struct husk_share, tag)},
+    {"path", read_path, write_string, offsetof(struct husk_share, path)},
+    {"read_only", read_flag, write_flag, offsetof(struct husk_share, read_only)},
+    {"one_file_system", read_flag, write_flag, offsetof(struct husk_share, one_file_system)},
+    {"socket", read_flag, write_flag, offsetof(struct husk_share, socket)},
+    {"program", read_path, write_string, offsetof(struct husk_share, program)},
+};
+
+static int read_shares(struct reader *reader, void *field, const json_t *value);
+static json_t *write_shares(const void *field);
 static int read_disks(struct reader *reader, void *field, const json_t *value);
 static json_t *write_disks(const void *field);
 static int read_nets(struct reader *reader, void *field, const json_t *value);
@@ -570,6 +582,7 @@ static const struct key config_keys[] = {
     {"rings", read_rings, write_rings, offsetof(struct husk_config, rings)},
     {"disks", read_disks, write_disks, 0}, /* two fields: the array and its length */
     {"nets", read_nets, write_nets, 0},
+    {"shares", read_shares, write_shares, 0},
     {"vsock", read_vsock, write_vsock, 0}, /* what is read belongs to the configuration */
     {"balloon", read_flag, write_flag, offsetof(struct husk_config, balloon)},
 };
@@ -718,6 +731,57 @@ static json_t *write_nets(const void *field)
 
     for (uint32_t i = 0; i < config->net_count; i++)
         json_array_append_new(array, write_object(&config->nets[i], net_keys, COUNT(net_keys)));
+    return array;
+}
+
+static int read_share(struct reader *reader, const json_t *value)
+{
+    const struct husk_config *config = reader->config;
+    struct husk_share share = {0};
+    int rc;
+
+    if (!json_is_object(value))
+        return wrong_type(reader, value, "an object such as {\"tag\": \"src\", \"path\": "
+                                         "\"/usr/src\"}");
+    rc = read_object(reader, &share, value, share_keys, COUNT(share_keys));
+    if (rc)
+        return rc;
+    rc = config_check_share(&share, config->shares, config->share_count, reader->err);
+    return rc ?: config_append_share(reader->config, &share, reader->err);
+}
+
+/* The array replaces the shares that the configuration had. */
+static int read_shares(struct reader *reader, void *field, const json_t *value)
+{
+    size_t length = strlen(reader->place);
+    struct husk_config *config = field;
+
+    if (!json_is_array(value))
+        return wrong_type(reader, value, "an array of objects");
+    config->share_count = 0;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        int rc;
+
+        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
+        rc = read_share(reader, json_array_get(value, i));
+        if (rc)
+            return rc;
+    }
+    reader->place[length] = '\0';
+    return 0;
+}
+
+static json_t *write_shares(const void *field)
+{
+    const struct husk_config *config = field;
+    json_t *array;
+
+    if (config->share_count == 0)
+        return NULL;
+    array = json_array();
+    for (uint32_t i = 0; i < config->share_count; i++)
+        json_array_append_new(array,
+                              write_object(&config->shares[i], share_keys, COUNT(share_keys)));
     return array;
 }
 

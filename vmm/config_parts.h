@@ -31,6 +31,10 @@ int config_append_disk(struct husk_config *config, const struct husk_disk *disk,
 /* Appends a network, as config_append_disk(). */
 int config_append_net(struct husk_config *config, const struct husk_net *net, struct err *err);
 
+/* Appends a share, as config_append_disk(). */
+int config_append_share(struct husk_config *config, const struct husk_share *share,
+                        struct err *err);
+
 /*
  * Takes the part of `option` up to the next single comma, with doubled commas made single, into a
  * string that `config` owns, and moves `option` behind it (NULL: that was the last part).

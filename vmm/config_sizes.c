@@ -88,16 +88,46 @@ int config_open(const struct husk_config *from, struct config_view *view, struct
                                config->net_size, sizeof(struct husk_net)};
     const struct array vsocks = {"vsock", "husk_vsock", 1, config->vsock != NULL,
                                  config->vsock_size, sizeof(struct husk_vsock)};
+    const struct array shares = {"shares", "husk_share", HUSK_SHARES_MAX, config->share_count,
+                                 config->share_size, sizeof(struct husk_share)};
+    const void *share = config->shares;
     const void *disk = config->disks, *net = config->nets, *vsock = config->vsock;
 
     rc = rc ?: read_array(&disks, &disk, view->disks, err);
     rc = rc ?: read_array(&nets, &net, view->nets, err);
     rc = rc ?: read_array(&vsocks, &vsock, &view->vsock, err);
+    rc = rc ?: read_array(&shares, &share, view->shares, err);
     config->size = sizeof *config;
     config->disks = disk;
     config->nets = net;
     config->vsock = vsock;
+    config->shares = share;
     return rc;
+}
+
+/* Whether the caller's struct goes as far as the shares. */
+static bool has_shares(const struct husk_config *config)
+{
+    return config->size >= offsetof(struct husk_config, shares) + sizeof config->shares;
+}
+
+uint32_t config_share_size(const struct husk_config *config)
+{
+    return has_shares(config) ? config->share_size : (uint32_t)sizeof(struct husk_share);
+}
+
+/* As the caller's array where it was not changed, and as ours where it was. */
+static void close_shares(const struct config_view *view, struct husk_config *written,
+                         const struct husk_config *to)
+{
+    if (!has_shares(to)) {
+        if (written->share_count == 0)
+            written->share_size = 0;
+    } else if (written->shares == view->shares) {
+        written->shares = to->shares;
+    } else if (written->shares != to->shares) {
+        written->share_size = sizeof(struct husk_share);
+    }
 }
 
 int config_close(const struct config_view *view, struct husk_config *to, int rc, struct err *err)
@@ -118,6 +148,7 @@ int config_close(const struct config_view *view, struct husk_config *to, int rc,
         written.vsock = to->vsock;
     else if (written.vsock != to->vsock)
         written.vsock_size = sizeof(struct husk_vsock);
+    close_shares(view, &written, to);
     memcpy(to, &written, common);
     if (rc == 0 && !all_zero((const char *)&written + common, sizeof written - common))
         return err_set(err, -E2BIG, "this sets what the program, made for an older libhusk, cannot "

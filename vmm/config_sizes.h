@@ -18,7 +18,11 @@ struct config_view {
     struct husk_disk disks[HUSK_DISKS_MAX];
     struct husk_net nets[HUSK_NETS_MAX];
     struct husk_vsock vsock;
+    struct husk_share shares[HUSK_SHARES_MAX];
 };
+
+/* The caller's share_size, or ours if his struct ends before it. */
+uint32_t config_share_size(const struct husk_config *config);
 
 /*
  * Reads `from`, of which the view borrows everything. The view must stay where it is. Errors:

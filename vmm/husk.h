@@ -50,6 +50,7 @@ extern "C" {
 #define HUSK_FORWARDS_MAX 64
 #define HUSK_ALLOWS_MAX 64
 #define HUSK_NET_QUEUES_MAX 8
+#define HUSK_SHARES_MAX 16
 #define HUSK_LOGS_MAX 8
 
 /* --- errors and log lines --- */
@@ -182,6 +183,21 @@ struct husk_vsock {
 };
 
 /*
+ * A directory of the host that the guest sees live, by virtio-fs: "mount -t virtiofs TAG /mnt". It is
+ * served by virtiofsd, a child process, which QEMU's of Debian 12 is for root alone.
+ */
+struct husk_share {
+    const char *tag;     /* 1 to 36 bytes, unlike that of other shares */
+    const char *path;    /* the directory; or a vhost-user socket */
+    const char *program; /* virtiofsd; NULL: where distributions have it */
+    bool read_only;      /* this host sees to it; takes root */
+    bool socket;         /* path is a Unix socket on which a virtiofsd listens that somebody else has
+                            started; what it does is his affair, so nothing else is set then */
+    bool one_file_system; /* not what is mounted below the directory; takes root */
+    uint8_t reserved[5];  /* 0 */
+};
+
+/*
  * What a machine is to be. Fields are added at the ends of this struct and of those of its arrays,
  * never in their padding, and 0 means what there was before. Strings and arrays that the caller
  * sets are borrowed until the call that uses them returns; what husk_config_parse_json() and the like
@@ -225,11 +241,15 @@ struct husk_config {
      * gives up more when it is asked to: husk_vm_set_balloon(). */
     bool balloon;
     uint8_t reserved3[7]; /* 0 */
+
+    uint32_t share_size; /* sizeof(struct husk_share) */
+    uint32_t share_count;
+    const struct husk_share *shares; /* they make the guest's memory shared, which costs start time */
 };
 
 /* Defaults, in a struct of `size` bytes; for husk_config_init(). */
 HUSK_API void husk_config_init_sizes(struct husk_config *config, size_t size, size_t disk_size,
-                                     size_t net_size, size_t vsock_size);
+                                     size_t net_size, size_t vsock_size, size_t share_size);
 
 /*
  * Defaults. By the caller's own sizes a newer library writes no more than the caller has, and an
@@ -238,7 +258,8 @@ HUSK_API void husk_config_init_sizes(struct husk_config *config, size_t size, si
 static inline void husk_config_init(struct husk_config *config)
 {
     husk_config_init_sizes(config, sizeof *config, sizeof(struct husk_disk),
-                           sizeof(struct husk_net), sizeof(struct husk_vsock));
+                           sizeof(struct husk_net), sizeof(struct husk_vsock),
+                           sizeof(struct husk_share));
 }
 
 /* Frees what loaders have allocated for it; the config has its defaults again. */
@@ -271,6 +292,13 @@ HUSK_API int husk_config_add_disk(struct husk_config *config, const char *option
  */
 HUSK_API int husk_config_add_net(struct husk_config *config, const char *option,
                                  struct husk_err *err);
+
+/*
+ * Appends a share given as "TAG=PATH[,ro][,one_file_system][,program=PATH]" or "TAG=PATH,socket"; a
+ * comma in a path is written twice.
+ */
+HUSK_API int husk_config_add_share(struct husk_config *config, const char *option,
+                                   struct husk_err *err);
 
 /* Sets the vsock given as "PATH[,cid=N]"; a comma in a path is written twice. */
 HUSK_API int husk_config_set_vsock(struct husk_config *config, const char *option,

@@ -67,6 +67,8 @@ static int create_memory(struct machine *machine, struct err *err)
     struct memory_range ranges[MEMORY_REGIONS_MAX];
     unsigned count = arch_memory_map(machine->config.memory, ranges);
 
+    if (machine->config.share_count > 0) /* somebody else serves the guest's rings */
+        return memory_create_shared(&machine->memory, ranges, count, err);
     return memory_create(&machine->memory, ranges, count, err);
 }
 

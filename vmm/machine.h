@@ -24,6 +24,7 @@
 #include "core/vcpu.h"
 #include "devices/console/console.h"
 #include "devices/disk/disk.h"
+#include "devices/fs/share.h"
 #include "devices/legacy/power.h"
 #include "devices/net/net.h"
 #include "devices/net/user_process.h"
@@ -38,7 +39,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define MACHINE_VIRTIO_MAX 27
+#define MACHINE_VIRTIO_MAX 43
 
 /* A virtio device with its transport, one of two (vmm/transport.h). */
 struct machine_virtio {
@@ -79,6 +80,8 @@ struct machine {
     struct net *nets[HUSK_NETS_MAX];
     struct net_user *net_users[HUSK_NETS_MAX]; /* of those in user mode */
     struct vsock *vsock;                       /* or NULL */
+    struct share *shares[HUSK_SHARES_MAX];
+    struct virtio_device *share_devices[HUSK_SHARES_MAX]; /* of those in `virtio` */
     struct machine_virtio virtio[MACHINE_VIRTIO_MAX]; /* in the order of their places */
     unsigned virtio_count;
     struct virtio_device *virtio_console; /* one of the above, or NULL */

@@ -4,6 +4,7 @@
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/fs.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/vsock.h"
@@ -281,6 +282,26 @@ int virtio_bus_set_balloon(struct machine *machine, uint64_t bytes, struct err *
     return 0;
 }
 
+static int add_share(struct machine *machine, unsigned index, struct err *err)
+{
+    const struct machine_share *config = &machine->config.shares[index];
+    const struct share_options options = {config->path, config->socket, config->read_only,
+                                          config->one_file_system, config->program};
+    const struct virtio_environment env = environment(machine);
+    struct virtio_device *device;
+    int rc = share_start(&machine->shares[index], &options, &machine->memory, err);
+
+    if (rc) {
+        err_prefix(err, "share %s: \"%s\"", config->tag, config->path);
+        return rc;
+    }
+    rc = virtio_fs_create(&device, &env, config->tag, machine->shares[index], err);
+    if (rc)
+        return rc;
+    machine->share_devices[index] = device;
+    return attach(machine, device, err);
+}
+
 int virtio_bus_create(struct machine *machine, struct err *err)
 {
     const struct transport *transport = machine_transport(machine);
@@ -290,6 +311,8 @@ int virtio_bus_create(struct machine *machine, struct err *err)
         rc = add_disk(machine, i, err);
     for (unsigned i = 0; i < machine->config.net_count && rc == 0; i++)
         rc = add_net(machine, i, err);
+    for (unsigned i = 0; i < machine->config.share_count && rc == 0; i++)
+        rc = add_share(machine, i, err);
     if (rc == 0)
         rc = add_console(machine, err);
     if (rc == 0)
@@ -308,6 +331,11 @@ int virtio_bus_await(struct machine *machine, struct err *err)
             rc = net_user_await(machine->net_users[i], &machine->log, err);
     if (rc)
         err_prefix(err, "net user");
+    for (unsigned i = 0; i < machine->config.share_count && rc == 0; i++) {
+        rc = virtio_fs_await(machine->share_devices[i], err);
+        if (rc)
+            err_prefix(err, "share %s", machine->config.shares[i].tag);
+    }
     return rc;
 }
 
@@ -335,6 +363,8 @@ void virtio_bus_destroy(struct machine *machine)
     vsock_close(machine->vsock);
     for (unsigned i = 0; i < HUSK_DISKS_MAX; i++)
         disk_close(machine->disks[i]);
+    for (unsigned i = 0; i < HUSK_SHARES_MAX; i++)
+        share_close(machine->shares[i]);
     for (unsigned i = 0; i < HUSK_NETS_MAX; i++) {
         net_close(machine->nets[i]);
         net_user_stop(machine->net_users[i]);

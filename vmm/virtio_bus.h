@@ -8,7 +8,7 @@
 /* Creates every virtio device that the configuration asks for, and claims its window. */
 int virtio_bus_create(struct machine *machine, struct err *err);
 
-/* Waits for backends that are started beside the machine: user-mode networks. */
+/* Waits for backends that are started beside the machine: user-mode networks, shares. */
 int virtio_bus_await(struct machine *machine, struct err *err);
 
 /*

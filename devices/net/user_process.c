@@ -2,19 +2,16 @@
 #include "devices/net/user_process.h"
 #include "devices/net/backend.h"
 
+#include "core/child.h"
+
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PROGRAM "husk-net-user"
@@ -22,7 +19,7 @@
 #define READY_TIMEOUT_MS 10000
 
 struct net_user {
-    int pidfd;
+    struct child child;
     int said; /* what the child says; its end is the child's */
     size_t heard;
     char line[ERR_MESSAGE_MAX + 64];
@@ -112,35 +109,6 @@ static void build_command(struct command *command, const struct net_user_options
     command->arguments[count] = NULL;
 }
 
-/* The child has its two sockets and nothing else of ours: no descriptor, no signal's state, no
- * environment; and it is not in the group that a terminal interrupts. */
-static int spawn(pid_t *pid, const char *program, const struct command *command, int wire, int said)
-{
-    static char *const no_environment[] = {NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    int rc;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_init(&actions);
-    rc = posix_spawn_file_actions_adddup2(&actions, wire, STDIN_FILENO);
-    rc = rc ?: posix_spawn_file_actions_adddup2(&actions, said, STDOUT_FILENO);
-    rc = rc ?: posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    rc = rc ?: posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-    rc = rc ?: posix_spawn(pid, program, &actions, &attributes,
-                           (char *const *)command->arguments, no_environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return -rc;
-}
-
 static void close_pair(int ends[2])
 {
     for (unsigned i = 0; i < 2; i++)
@@ -148,50 +116,27 @@ static void close_pair(int ends[2])
             close(ends[i]);
 }
 
-/* Above the standard descriptors, which the child's are moved to one after the other. */
 static int open_pair(int ends[2], struct err *err)
 {
-    int low[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, low) < 0)
-        return err_sys(err, -errno, "cannot make a socket pair");
-    for (unsigned i = 0; i < 2; i++)
-        ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    close_pair(low);
-    if (ends[0] >= 0 && ends[1] >= 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0)
         return 0;
-    return err_sys(err, -errno, "cannot duplicate a socket");
-}
-
-static void reap(int pidfd)
-{
-    siginfo_t info;
-
-    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0 && errno == EINTR)
-        ;
+    ends[0] = ends[1] = -1;
+    return err_sys(err, -errno, "cannot make a socket pair");
 }
 
 static int start_child(struct net_user *user, const struct net_user_options *options, int wire,
                        int said, struct err *err)
 {
+    const int descriptors[] = {wire, said, -1};
     char program[PATH_MAX];
     struct command command;
-    pid_t pid = -1;
     int rc = find_program(program, options->program, err);
 
     if (rc)
         return rc;
     build_command(&command, options);
-    rc = spawn(&pid, program, &command, wire, said);
-    if (rc)
-        return err_sys(err, rc, "cannot run \"%s\"", program);
-    user->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (user->pidfd >= 0)
-        return 0;
-    rc = err_sys(err, -errno, "cannot hold on to " PROGRAM);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return rc;
+    return child_start(&user->child,
+                       &(struct child_command){program, command.arguments, descriptors, 3}, err);
 }
 
 int net_user_start(struct net_user **out, struct net **net, const struct net_user_options *options,
@@ -203,7 +148,8 @@ int net_user_start(struct net_user **out, struct net **net, const struct net_use
 
     if (!user)
         return err_set(err, -ENOMEM, "out of memory");
-    user->pidfd = user->said = -1;
+    user->child = (struct child)CHILD_NONE;
+    user->said = -1;
     rc = open_pair(wire, err);
     rc = rc ?: open_pair(said, err);
     rc = rc ?: start_child(user, options, wire[1], said[1], err);
@@ -292,11 +238,7 @@ void net_user_stop(struct net_user *user)
 {
     if (!user)
         return;
-    if (user->pidfd >= 0) {
-        syscall(SYS_pidfd_send_signal, user->pidfd, SIGKILL, NULL, 0);
-        reap(user->pidfd);
-        close(user->pidfd);
-    }
+    child_end(&user->child);
     if (user->said >= 0)
         close(user->said);
     free(user);

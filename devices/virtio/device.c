@@ -348,6 +348,17 @@ static void run_queue_on_loop(void *argument)
     loop_add_poll(queue->loop, &queue->poll);
 }
 
+void virtio_queue_recall(struct virtio_queue *queue)
+{
+    if (!queue->lent)
+        return;
+    take_back(queue);
+    interrupt(queue); /* one may be missing for what was given back last */
+    queue->running = true;
+    loop_add_poll(queue->loop, &queue->poll);
+    virtio_queue_kick(queue);
+}
+
 static void run_queues(struct virtio_device *device)
 {
     for (unsigned i = 0; i < device->queue_count; i++)

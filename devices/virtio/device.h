@@ -265,6 +265,12 @@ void virtio_device_set_config(struct virtio_device *device, const void *config, 
 /* Loop. The same without the interrupt, for what the driver wrote itself. */
 void virtio_device_keep_config(struct virtio_device *device, const void *config, unsigned size);
 
+/*
+ * Queue. Whom it was lent to is of no use any more: takes it back, and serves it here from now on.
+ * Does nothing to a queue that is not lent.
+ */
+void virtio_queue_recall(struct virtio_queue *queue);
+
 /* Any loop. The driver broke the rules: DEVICE_NEEDS_RESET, a config interrupt, one log line. */
 void virtio_device_break(struct virtio_device *device, const char *reason);
 

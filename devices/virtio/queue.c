@@ -220,6 +220,11 @@ void virtq_continue_at(struct virtq *queue, uint16_t position)
     queue->unsignalled = 0;
 }
 
+uint16_t virtq_given_back(const struct virtq *queue)
+{
+    return virtq_load(&queue->split.used->idx);
+}
+
 void virtq_save(const struct virtq *queue, struct state_writer *writer)
 {
     state_put_u16(writer, queue->next_avail);

@@ -170,6 +170,12 @@ bool virtq_enable_kicks(struct virtq *queue);
 void virtq_continue_at(struct virtq *queue, uint16_t position);
 
 /*
+ * How far somebody else who serves the ring, which is split, has come by its own account: the
+ * position behind the last chain that was given back. Any value, for the guest can write it.
+ */
+uint16_t virtq_given_back(const struct virtq *queue);
+
+/*
  * Ring positions, for snapshots. Restore: after virtq_start(), on the same layout; positions that
  * the ring does not have fail the reader.
  */

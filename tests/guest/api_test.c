@@ -184,7 +184,8 @@ static void config_keeps_to_its_size(void **state)
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         memset(&caller, 0xa5, sizeof caller);
         husk_config_init_sizes(&caller.config, sizes[i], sizeof(struct husk_disk),
-                               sizeof(struct husk_net), sizeof(struct husk_vsock));
+                               sizeof(struct husk_net), sizeof(struct husk_vsock),
+                               sizeof(struct husk_share));
         assert_int_equal(caller.config.size, sizes[i]);
         for (size_t at = sizes[i]; at < sizeof caller; at++)
             assert_int_equal(caller.bytes[at], 0xa5);

@@ -37,10 +37,16 @@ struct newer_vsock {
     uint64_t added;
 };
 
+struct newer_share {
+    struct husk_share share;
+    uint64_t added;
+};
+
 static void init_newer(struct newer_config *newer)
 {
     husk_config_init_sizes(&newer->config, sizeof *newer, sizeof(struct newer_disk),
-                           sizeof(struct newer_net), sizeof(struct newer_vsock));
+                           sizeof(struct newer_net), sizeof(struct newer_vsock),
+                           sizeof(struct newer_share));
     newer->config.kernel = "vmlinuz";
 }
 
@@ -146,7 +152,8 @@ static void init_older(union older *older)
 {
     memset(older, 0xa5, sizeof *older);
     husk_config_init_sizes(&older->config, OLDER_SIZE, sizeof(struct husk_disk),
-                           sizeof(struct husk_net), sizeof(struct husk_vsock));
+                           sizeof(struct husk_net), sizeof(struct husk_vsock),
+                           sizeof(struct husk_share));
     older->config.kernel = "vmlinuz";
 }
 

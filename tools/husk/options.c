@@ -48,6 +48,13 @@ static const char help[] =
     "                     of either. With vhost=on the host's kernel moves a tap's frames\n"
     "  --net ...[,mac=ADDRESS][,mtu=N][,rx_bps=SIZE]...\n"
     "                     for all: rx_ and tx_ with bps, bps_burst, pps and pps_burst limit it\n"
+    "  --share TAG=PATH[,ro][,one_file_system][,program=PATH]\n"
+    "                     a directory of this host, live; in the guest: mount -t virtiofs TAG /mnt.\n"
+    "                     virtiofsd serves it (on Debian 12 qemu-system-common has it, for root). With\n"
+    "                     ro the host lets nobody write; with one_file_system the guest does not see\n"
+    "                     what is mounted below it\n"
+    "  --share TAG=PATH,socket\n"
+    "                     what a virtiofsd that listens on the Unix socket PATH shares\n"
     "  --vsock PATH[,cid=N]\n"
     "                     connections between programs of this host and of the guest: who connects\n"
     "                     to the Unix socket PATH and writes \"CONNECT PORT\" reaches the guest's\n"
@@ -86,7 +93,7 @@ static const char help[] =
 
 enum { OPTION_KERNEL = 256, OPTION_INITRD, OPTION_APPEND, OPTION_CMDLINE, OPTION_CPUS,
        OPTION_CPU_WITHOUT, OPTION_MEMORY, OPTION_DISK, OPTION_NET, OPTION_VSOCK, OPTION_BALLOON,
-       OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE, OPTION_BUS, OPTION_STOP_GRACE,
+       OPTION_SHARE, OPTION_IOTHREADS, OPTION_RINGS, OPTION_CONSOLE, OPTION_BUS, OPTION_STOP_GRACE,
        OPTION_TIMING, OPTION_STATS, OPTION_VERBOSE, OPTION_CONFIG, OPTION_PRINT_CONFIG };
 
 static const struct option long_options[] = {
@@ -99,6 +106,7 @@ static const struct option long_options[] = {
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"disk", required_argument, NULL, OPTION_DISK},
     {"net", required_argument, NULL, OPTION_NET},
+    {"share", required_argument, NULL, OPTION_SHARE},
     {"vsock", required_argument, NULL, OPTION_VSOCK},
     {"balloon", optional_argument, NULL, OPTION_BALLOON},
     {"iothreads", required_argument, NULL, OPTION_IOTHREADS},
@@ -254,6 +262,13 @@ static bool add_net(struct husk_config *config, const char *text)
     return husk_config_add_net(config, text, &err) == 0 || complain(err.message);
 }
 
+static bool add_share(struct husk_config *config, const char *text)
+{
+    struct husk_err err;
+
+    return husk_config_add_share(config, text, &err) == 0 || complain(err.message);
+}
+
 static bool set_vsock(struct husk_config *config, const char *text)
 {
     struct husk_err err;
@@ -289,6 +304,8 @@ static bool apply(struct run_options *options, int option, const char *value)
         return add_disk(config, value);
     case OPTION_NET:
         return add_net(config, value);
+    case OPTION_SHARE:
+        return add_share(config, value);
     case OPTION_VSOCK:
         return set_vsock(config, value);
     case OPTION_BALLOON:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory as private anonymous mappings; see core/memory.h for the rules of use. */
+/* Guest memory as mappings, private or of a memfd; see core/memory.h for the rules of use. */
 #include "core/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -59,19 +60,54 @@ static uint8_t *map_aligned(uint64_t size)
  * them would be most of the time of a small payload's start. A guest's memory stays out of core
  * dumps and of children that the process forks: it is large, and not ours to show.
  */
-static uint8_t *map_region(uint64_t size, bool first)
+static void advise(uint8_t *host, uint64_t size, bool first)
 {
     uint64_t small = first && size > HUGE_PAGE_SIZE ? HUGE_PAGE_SIZE : 0;
-    uint8_t *host = map_aligned(size);
 
-    if (host == MAP_FAILED)
-        return NULL;
     if (small > 0)
         madvise(host, small, MADV_NOHUGEPAGE);
     madvise(host + small, size - small, MADV_HUGEPAGE);
     madvise(host, size, MADV_DONTDUMP);
     madvise(host, size, MADV_DONTFORK);
-    return host;
+}
+
+/* Shared memory takes the place of a private mapping, which has found an aligned address for it. */
+static uint8_t *map_region(const struct guest_memory *memory, uint64_t size, uint64_t offset)
+{
+    const int flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+    uint8_t *host = map_aligned(size);
+    uint8_t *shared;
+
+    if (host == MAP_FAILED || !memory->shared)
+        return host;
+    shared = mmap(host, size, PROT_READ | PROT_WRITE, flags, memory->fd, (off_t)offset);
+    if (shared == MAP_FAILED)
+        munmap(host, size);
+    return shared;
+}
+
+static int map_regions(struct guest_memory *memory, const struct memory_range *ranges,
+                       unsigned count, struct err *err)
+{
+    uint64_t offset = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t size = ranges[i].size;
+        uint8_t *host = map_region(memory, size, offset);
+        int rc;
+
+        if (host == MAP_FAILED) {
+            rc = err_sys(err, -errno, "cannot map %llu MiB of guest memory; ask for less",
+                         (unsigned long long)(size >> 20));
+            memory_destroy(memory);
+            return rc;
+        }
+        advise(host, size, i == 0);
+        memory->regions[i] = (struct memory_region){ranges[i].base, size, host, offset};
+        memory->count = i + 1;
+        offset += (size + HUGE_PAGE_SIZE - 1) & ~(HUGE_PAGE_SIZE - 1);
+    }
+    return 0;
 }
 
 int memory_create(struct guest_memory *memory, const struct memory_range *ranges, unsigned count,
@@ -80,27 +116,49 @@ int memory_create(struct guest_memory *memory, const struct memory_range *ranges
     int rc = check_ranges(ranges, count, err);
 
     *memory = (struct guest_memory){0};
+    return rc ?: map_regions(memory, ranges, count, err);
+}
+
+/* Sealed, because who truncated it would take memory from under the others' accesses. */
+static int open_file(uint64_t size, struct err *err)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    int fd = memfd_create("husk-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int rc;
+
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0)
+        return fd;
+    rc = err_sys(err, -errno, "cannot make %llu MiB of shared guest memory; ask for less",
+                 (unsigned long long)(size >> 20));
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int memory_create_shared(struct guest_memory *memory, const struct memory_range *ranges,
+                         unsigned count, struct err *err)
+{
+    int rc = check_ranges(ranges, count, err);
+    uint64_t size = 0;
+
+    *memory = (struct guest_memory){0};
     if (rc)
         return rc;
-    for (unsigned i = 0; i < count; i++) {
-        uint8_t *host = map_region(ranges[i].size, i == 0);
-
-        if (!host) {
-            rc = err_sys(err, -errno, "cannot map %llu MiB of guest memory; ask for less",
-                         (unsigned long long)(ranges[i].size >> 20));
-            memory_destroy(memory);
-            return rc;
-        }
-        memory->regions[i] = (struct memory_region){ranges[i].base, ranges[i].size, host};
-        memory->count = i + 1;
-    }
-    return 0;
+    for (unsigned i = 0; i < count; i++)
+        size += (ranges[i].size + HUGE_PAGE_SIZE - 1) & ~(HUGE_PAGE_SIZE - 1);
+    rc = open_file(size, err);
+    if (rc < 0)
+        return rc;
+    *memory = (struct guest_memory){.shared = true, .fd = rc};
+    return map_regions(memory, ranges, count, err);
 }
 
 void memory_destroy(struct guest_memory *memory)
 {
     for (unsigned i = 0; i < memory->count; i++)
         munmap(memory->regions[i].host, memory->regions[i].size);
+    if (memory->shared)
+        close(memory->fd);
     *memory = (struct guest_memory){0};
 }
 

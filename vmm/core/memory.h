@@ -41,20 +41,27 @@ struct memory_range {
 struct memory_region {
     struct gpa base;
     uint64_t size; /* bytes, a multiple of the page size, never 0 */
-    uint8_t *host; /* private anonymous mapping, zero-filled, faulted in on use */
+    uint8_t *host; /* zero-filled, faulted in on use */
+    uint64_t offset; /* in the file of memory that is shared */
 };
 
 struct guest_memory {
     struct memory_region regions[MEMORY_REGIONS_MAX]; /* ascending, disjoint */
     unsigned count;
+    bool shared; /* by `fd`, a memfd that can change its content and never its size */
+    int fd;
 };
 
 /*
- * Maps `count` ranges (ascending, disjoint, page-aligned). On error nothing stays mapped.
- * Errors: -EINVAL for a bad map, -ENOMEM when the host refuses.
+ * Maps `count` ranges (ascending, disjoint, page-aligned) as private anonymous memory. On error
+ * nothing stays mapped. Errors: -EINVAL for a bad map, -ENOMEM when the host refuses.
  */
 int memory_create(struct guest_memory *memory, const struct memory_range *ranges, unsigned count,
                   struct err *err);
+
+/* The same, of a memfd, so that other processes can map it. It is slower to touch first. */
+int memory_create_shared(struct guest_memory *memory, const struct memory_range *ranges,
+                         unsigned count, struct err *err);
 
 /* Unmaps everything; harmless on a zeroed or destroyed object. */
 void memory_destroy(struct guest_memory *memory);
