@@ -264,7 +264,7 @@ int vhost_user_connect(const char *path, struct err *err)
 
 void vhost_user_open(struct vhost_user *peer, int fd, const struct guest_memory *memory)
 {
-    *peer = (struct vhost_user){.fd = fd, .memory = memory};
+    *peer = (struct vhost_user){.fd = fd, .memory = memory, .patience = VHOST_USER_GREETING_MS};
 }
 
 void vhost_user_close(struct vhost_user *peer)
@@ -293,10 +293,8 @@ static int agree(struct vhost_user *peer)
 
 int vhost_user_greet(struct vhost_user *peer, struct err *err)
 {
-    int rc;
+    int rc = agree(peer);
 
-    peer->patience = VHOST_USER_GREETING_MS;
-    rc = agree(peer);
     peer->patience = VHOST_USER_ANSWER_MS;
     if (rc)
         return err_set(err, rc, "%s", peer->fault);

@@ -4,10 +4,12 @@
 #include "support/failure.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PAGE 4096ull
@@ -268,6 +270,74 @@ static void resident_memory_is_counted_in_all_of_it(void **state)
     memory_destroy(&memory);
 }
 
+
+static uint64_t pages_of(int fd)
+{
+    struct stat status;
+
+    assert_int_equal(fstat(fd, &status), 0);
+    return (uint64_t)status.st_blocks * 512 / PAGE;
+}
+
+/* Each region is where it says that it is in the file, and nothing of it exists before it is used. */
+static void shared_memory_is_a_file(void **state)
+{
+    const struct memory_range ranges[] = {{gpa(0), 3 * PAGE}, {gpa(16 * PAGE), 7ull << 20}};
+    struct guest_memory memory;
+    struct err err = {0};
+
+    (void)state;
+    if (memory_create_shared(&memory, ranges, 2, &err))
+        fail_msg("%s", err.message);
+    assert_true(memory.shared);
+    assert_int_equal(pages_of(memory.fd), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct memory_region *region = &memory.regions[i];
+        uint8_t *other = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory.fd,
+                              (off_t)region->offset);
+
+        assert_ptr_not_equal(other, MAP_FAILED);
+        assert_int_equal(other[region->size - 1], 0);
+        region->host[region->size - 1] = (uint8_t)(i + 1);
+        assert_int_equal(other[region->size - 1], i + 1);
+        munmap(other, region->size);
+        assert_int_equal((uintptr_t)region->host % (2u << 20), 0);
+        assert_int_equal(region->offset % (2u << 20), 0);
+    }
+    memory_destroy(&memory);
+    assert_false(memory.shared);
+    memory_destroy(&memory);
+}
+
+/* Or who has it could take memory from under us, by making it smaller. */
+static void shared_memory_keeps_its_size(void **state)
+{
+    const struct memory_range range = {gpa(0), 4 * PAGE};
+    struct guest_memory memory;
+
+    (void)state;
+    assert_int_equal(memory_create_shared(&memory, &range, 1, NULL), 0);
+    assert_int_equal(ftruncate(memory.fd, 0), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(ftruncate(memory.fd, 64ll << 20), -1);
+    assert_int_equal(fcntl(memory.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(fcntl(memory.fd, F_GETFD), FD_CLOEXEC);
+    memory_destroy(&memory);
+}
+
+static void shared_memory_can_be_refused(void **state)
+{
+    const struct memory_range bad = {gpa(0), 1};
+    const struct memory_range large = {gpa(0), 1ull << 62};
+    struct guest_memory memory;
+    struct err err = {0};
+
+    (void)state;
+    assert_failure(memory_create_shared(&memory, &bad, 1, &err), -EINVAL, &err, "bad region");
+    assert_failure(memory_create_shared(&memory, &large, 1, &err), -ENOMEM, &err, "ask for less");
+    assert_int_equal(memory.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +354,9 @@ int main(void)
         cmocka_unit_test(whole_pages_alone_are_discarded),
         cmocka_unit_test(nothing_else_is_discarded),
         cmocka_unit_test(resident_memory_is_counted_in_all_of_it),
+        cmocka_unit_test(shared_memory_is_a_file),
+        cmocka_unit_test(shared_memory_keeps_its_size),
+        cmocka_unit_test(shared_memory_can_be_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

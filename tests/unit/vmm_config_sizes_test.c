@@ -87,6 +87,7 @@ static void what_is_added_and_set_is_refused(void **state)
     struct newer_disk disks[] = {{.disk.path = "a"}, {.disk.path = "b"}};
     struct newer_net net = {.net.kind = HUSK_NET_USER};
     struct newer_vsock vsock = {.vsock.path = "socket"};
+    struct newer_share share = {.share = {.tag = "a", .path = "/"}};
     struct newer_config newer;
 
     (void)state;
@@ -108,12 +109,19 @@ static void what_is_added_and_set_is_refused(void **state)
     assert_int_equal(husk_config_check(&newer.config, NULL), 0);
     vsock.added = 1;
     assert_unknown(&newer.config, "husk_vsock");
+    init_newer(&newer);
+    newer.config.shares = &share.share;
+    newer.config.share_count = 1;
+    assert_int_equal(husk_config_check(&newer.config, NULL), 0);
+    share.added = 1;
+    assert_unknown(&newer.config, "husk_share");
 }
 
 /* An array of the caller's elements becomes one of the library's when something is appended. */
 static void arrays_of_others_grow(void **state)
 {
     const struct newer_disk disk = {.disk = {.path = "a", .read_only = true}};
+    const struct newer_share share = {.share = {.tag = "t", .path = "/"}};
     struct newer_config newer;
     struct husk_err err = {0};
     char *json;
@@ -131,6 +139,11 @@ static void arrays_of_others_grow(void **state)
     assert_string_equal(newer.config.disks[0].path, "a");
     assert_true(newer.config.disks[0].read_only);
     assert_string_equal(newer.config.disks[1].path, "b");
+    newer.config.shares = &share.share;
+    newer.config.share_count = 1;
+    assert_int_equal(husk_config_add_share(&newer.config, "u=/srv", &err), 0);
+    assert_int_equal(newer.config.share_size, sizeof(struct husk_share));
+    assert_string_equal(newer.config.shares[0].tag, "t");
     json = husk_config_to_json(&newer.config);
     assert_non_null(strstr(json, "tap0"));
     free(json);
@@ -139,6 +152,7 @@ static void arrays_of_others_grow(void **state)
     assert_int_equal(newer.config.size, sizeof newer);
     assert_int_equal(newer.config.disk_size, sizeof(struct newer_disk));
     assert_int_equal(newer.config.net_size, sizeof(struct newer_net));
+    assert_int_equal(newer.config.share_size, sizeof(struct newer_share));
     assert_null(newer.config.disks);
 }
 
@@ -181,6 +195,7 @@ static void loaders_write_no_more_than_the_caller_has(void **state)
 {
     static const char known[] = "{\"cpus\": 2, \"disks\": [{\"path\": \"a\"}]}";
     static const char unknown[] = "{\"cpus\": 3, \"rings\": \"packed\"}";
+    static const char shares[] = "{\"shares\": [{\"tag\": \"t\", \"path\": \"/\"}]}";
     union older older;
     struct husk_err err = {0};
 
@@ -193,6 +208,8 @@ static void loaders_write_no_more_than_the_caller_has(void **state)
     assert_int_equal(
         husk_config_parse_json(&older.config, unknown, sizeof unknown - 1, "b.json", &err), -E2BIG);
     assert_non_null(strstr(err.message, "b.json: "));
+    assert_int_equal(
+        husk_config_parse_json(&older.config, shares, sizeof shares - 1, "c.json", &err), -E2BIG);
     assert_nothing_behind(&older);
     husk_config_release(&older.config);
     assert_nothing_behind(&older);
