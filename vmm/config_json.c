@@ -753,32 +753,15 @@ static int read_share(struct reader *reader, const json_t *value)
 /* The array replaces the shares that the configuration had. */
 static int read_shares(struct reader *reader, void *field, const json_t *value)
 {
-    size_t length = strlen(reader->place);
-    struct husk_config *config = field;
-
-    if (!json_is_array(value))
-        return wrong_type(reader, value, "an array of objects");
-    config->share_count = 0;
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        int rc;
-
-        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
-        rc = read_share(reader, json_array_get(value, i));
-        if (rc)
-            return rc;
-    }
-    reader->place[length] = '\0';
-    return 0;
+    ((struct husk_config *)field)->share_count = 0;
+    return read_each(reader, value, read_share);
 }
 
 static json_t *write_shares(const void *field)
 {
     const struct husk_config *config = field;
-    json_t *array;
+    json_t *array = config->share_count ? json_array() : NULL;
 
-    if (config->share_count == 0)
-        return NULL;
-    array = json_array();
     for (uint32_t i = 0; i < config->share_count; i++)
         json_array_append_new(array,
                               write_object(&config->shares[i], share_keys, COUNT(share_keys)));

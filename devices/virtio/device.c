@@ -117,15 +117,6 @@ static bool ask_for_kicks(struct loop_poll *poll)
     return virtq_enable_kicks(&queue->ring);
 }
 
-struct loop *virtio_environment_queue_loop(const struct virtio_environment *environment,
-                                           unsigned n)
-{
-    if (environment->queue_loop_count == 0)
-        return environment->loop;
-    n = (environment->queue_loop_first + n) % environment->queue_loop_count;
-    return &environment->queue_loops[n];
-}
-
 static int open_queue(struct virtio_device *device, unsigned index,
                       const struct virtio_queue_options *options, struct err *err)
 {

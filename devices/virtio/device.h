@@ -61,8 +61,14 @@ struct virtio_environment {
 };
 
 /* The loop for the n-th of a device's queues, or pairs of queues, that carry the load. */
-struct loop *virtio_environment_queue_loop(const struct virtio_environment *environment,
-                                           unsigned n);
+static inline struct loop *virtio_environment_queue_loop(const struct virtio_environment *environment,
+                                                         unsigned n)
+{
+    if (environment->queue_loop_count == 0)
+        return environment->loop;
+    n = (environment->queue_loop_first + n) % environment->queue_loop_count;
+    return &environment->queue_loops[n];
+}
 
 struct virtio_device;
 

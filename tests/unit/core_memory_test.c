@@ -325,6 +325,31 @@ static void shared_memory_keeps_its_size(void **state)
     memory_destroy(&memory);
 }
 
+/* What one mapping forgets would still be in the file. */
+static void shared_memory_is_given_back(void **state)
+{
+    const struct memory_range ranges[] = {{gpa(0), 2 * PAGE}, {gpa(16 * PAGE), 4 * PAGE}};
+    struct guest_memory memory;
+    uint64_t discarded = 0;
+    uint8_t *bytes;
+
+    (void)state;
+    assert_int_equal(memory_create_shared(&memory, ranges, 2, NULL), 0);
+    bytes = memory_at(&memory, gpa(16 * PAGE), 4 * PAGE);
+    memset(bytes, 'x', 4 * PAGE);
+    memset(memory.regions[0].host, 'y', 2 * PAGE);
+    assert_int_equal(pages_of(memory.fd), 6);
+    assert_int_equal(memory_discard(&memory, bytes + PAGE, 2 * PAGE, &discarded), 0);
+    assert_int_equal(discarded, 2 * PAGE);
+    assert_int_equal(pages_of(memory.fd), 4);
+    assert_int_equal(bytes[PAGE - 1], 'x');
+    assert_int_equal(bytes[PAGE], 0);
+    assert_int_equal(bytes[3 * PAGE - 1], 0);
+    assert_int_equal(bytes[3 * PAGE], 'x');
+    assert_int_equal(memory.regions[0].host[PAGE], 'y');
+    memory_destroy(&memory);
+}
+
 static void shared_memory_can_be_refused(void **state)
 {
     const struct memory_range bad = {gpa(0), 1};
@@ -356,6 +381,7 @@ int main(void)
         cmocka_unit_test(resident_memory_is_counted_in_all_of_it),
         cmocka_unit_test(shared_memory_is_a_file),
         cmocka_unit_test(shared_memory_keeps_its_size),
+        cmocka_unit_test(shared_memory_is_given_back),
         cmocka_unit_test(shared_memory_can_be_refused),
     };
 

@@ -233,8 +233,14 @@ static const struct memory_region *region_of(const struct guest_memory *memory, 
  * A private anonymous mapping has nothing but its pages, so that they are gone with it. Of a huge
  * page a part can be given back, but the host splits it for that, and frees it once all is.
  */
-static int discard(const struct memory_region *region, uint64_t offset, uint64_t size)
+static int discard(const struct guest_memory *memory, const struct memory_region *region,
+                   uint64_t offset, uint64_t size)
 {
+    const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+    if (memory->shared) /* where what a mapping forgets is still in the file */
+        return fallocate(memory->fd, hole, (off_t)(region->offset + offset), (off_t)size) < 0
+                   ? -errno : 0;
     return madvise(region->host + offset, size, MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
@@ -255,7 +261,7 @@ int memory_discard(const struct guest_memory *memory, const void *host, uint64_t
     from = (from + page - 1) / page * page;
     if (from >= to)
         return 0;
-    rc = discard(region, from, to - from);
+    rc = discard(memory, region, from, to - from);
     if (rc == 0 && discarded)
         *discarded = to - from;
     return rc;

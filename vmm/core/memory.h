@@ -85,7 +85,8 @@ int memory_zero(const struct guest_memory *memory, struct gpa base, size_t size)
  * as it is whole pages of the host: the guest finds zeros there, and takes memory anew where it
  * writes. Whether it has a memslot yet is all the same. *discarded (may be NULL) are the bytes of
  * those pages; a call without any makes no system call, otherwise it makes one.
- * Errors: -EFAULT not all of it is in one region; what madvise() says: -EINVAL, it is locked.
+ * Errors: -EFAULT not all of it is in one region; what madvise(2) or fallocate(2) says:
+ * -EINVAL, it is locked.
  */
 int memory_discard(const struct guest_memory *memory, const void *host, uint64_t size,
                    uint64_t *discarded);
