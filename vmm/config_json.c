@@ -6,6 +6,7 @@
  * Messages name the file and the key's place in it ("vm.json: disks[1].serial: ...").
  */
 #include "vmm/config_disk.h"
+#include "vmm/config_json_parts.h"
 #include "vmm/config_net.h"
 #include "vmm/config_parts.h"
 #include "vmm/config_share.h"
@@ -22,34 +23,12 @@
 
 #define TEXT_MAX ((size_t)1 << 20)
 
-struct reader {
-    struct husk_config *config; /* owns what strings are made */
-    struct err *err;
-    char place[64]; /* where the value being read is; after an error, the one at fault */
-};
-
 /* A key sets a field of the configuration or of a disk: `offset` bytes into it. */
 struct key {
     const char *name;
     int (*read)(struct reader *reader, void *field, const json_t *value);
     json_t *(*write)(const void *field); /* NULL: nothing that needs to be written */
     size_t offset;
-};
-
-static const char *const console_names[] = {
-    [HUSK_CONSOLE_SERIAL] = "serial",
-    [HUSK_CONSOLE_VIRTIO] = "virtio",
-    [HUSK_CONSOLE_OFF] = "off",
-};
-
-static const char *const rings_names[] = {
-    [HUSK_RINGS_SPLIT] = "split",
-    [HUSK_RINGS_PACKED] = "packed",
-};
-
-static const char *const bus_names[] = {
-    [HUSK_BUS_MMIO] = "mmio",
-    [HUSK_BUS_PCI] = "pci",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -77,7 +56,7 @@ static const char *type_name(const json_t *value)
     }
 }
 
-static int wrong_type(struct reader *reader, const json_t *value, const char *right)
+int config_wrong_type(struct reader *reader, const json_t *value, const char *right)
 {
     return err_set(reader->err, -EINVAL, "is %s; give %s", type_name(value), right);
 }
@@ -87,7 +66,7 @@ static int read_string(struct reader *reader, void *field, const json_t *value)
     const char **string = field;
 
     if (!json_is_string(value))
-        return wrong_type(reader, value, "a string");
+        return config_wrong_type(reader, value, "a string");
     *string = config_own_string(reader->config, json_string_value(value),
                                 json_string_length(value));
     return *string ? 0 : err_set(reader->err, -ENOMEM, "out of memory");
@@ -121,7 +100,7 @@ static int read_count(struct reader *reader, void *field, const json_t *value, u
     int rc;
 
     if (!json_is_integer(value))
-        return wrong_type(reader, value, "an integer");
+        return config_wrong_type(reader, value, "an integer");
     rc = config_check_count(count, least, most, reader->err);
     if (rc == 0)
         *(uint32_t *)field = (uint32_t)count;
@@ -155,7 +134,7 @@ static int read_size(struct reader *reader, uint64_t *size, const json_t *value)
     if (json_is_string(value))
         return config_parse_size(json_string_value(value), size, reader->err);
     if (!json_is_integer(value))
-        return wrong_type(reader, value, "a size such as \"512M\", or an integer");
+        return config_wrong_type(reader, value, "a size such as \"512M\", or an integer");
     if (json_integer_value(value) < 0)
         return err_set(reader->err, -ERANGE, "is negative; give a size such as \"512M\"");
     *size = (uint64_t)json_integer_value(value);
@@ -209,107 +188,6 @@ static json_t *write_rate(const void *field)
     return *(const uint64_t *)field ? write_size(field) : NULL;
 }
 
-/* One of `names`, as its index; `all` lists them for a message. */
-static int read_choice(struct reader *reader, const json_t *value, const char *const *names,
-                       unsigned count, const char *all, unsigned *choice)
-{
-    if (!json_is_string(value))
-        return wrong_type(reader, value, all);
-    for (*choice = 0; *choice < count; ++*choice)
-        if (strcmp(json_string_value(value), names[*choice]) == 0)
-            return 0;
-    return err_set(reader->err, -EINVAL, "there is no \"%.40s\"; give %s",
-                   json_string_value(value), all);
-}
-
-static int read_console(struct reader *reader, void *field, const json_t *value)
-{
-    unsigned choice = 0;
-    int rc = read_choice(reader, value, console_names, COUNT(console_names),
-                         "\"serial\", \"virtio\" or \"off\"", &choice);
-
-    if (rc == 0)
-        *(enum husk_console *)field = (enum husk_console)choice;
-    return rc;
-}
-
-static json_t *write_console(const void *field)
-{
-    unsigned console = *(const enum husk_console *)field;
-
-    return console < COUNT(console_names) ? json_string(console_names[console]) : NULL;
-}
-
-static int read_rings(struct reader *reader, void *field, const json_t *value)
-{
-    unsigned choice = 0;
-    int rc = read_choice(reader, value, rings_names, COUNT(rings_names),
-                         "\"split\" or \"packed\"", &choice);
-
-    if (rc == 0)
-        *(enum husk_rings *)field = (enum husk_rings)choice;
-    return rc;
-}
-
-/* Unless it is the default. */
-static json_t *write_rings(const void *field)
-{
-    return *(const enum husk_rings *)field == HUSK_RINGS_PACKED ? json_string("packed") : NULL;
-}
-
-static int read_bus(struct reader *reader, void *field, const json_t *value)
-{
-    unsigned choice = 0;
-    int rc = read_choice(reader, value, bus_names, COUNT(bus_names), "\"mmio\" or \"pci\"", &choice);
-
-    if (rc == 0)
-        *(enum husk_bus *)field = (enum husk_bus)choice;
-    return rc;
-}
-
-static json_t *write_bus(const void *field)
-{
-    enum husk_bus bus = *(const enum husk_bus *)field;
-
-    return bus == HUSK_BUS_PCI ? json_string(bus_names[bus]) : NULL;
-}
-
-static int read_cache(struct reader *reader, void *field, const json_t *value)
-{
-    unsigned choice = 0;
-    int rc = read_choice(reader, value, config_cache_names, CONFIG_CACHES,
-                         "\"writeback\", \"none\" or \"unsafe\"", &choice);
-
-    if (rc == 0)
-        *(enum husk_cache *)field = (enum husk_cache)choice;
-    return rc;
-}
-
-static json_t *write_cache(const void *field)
-{
-    unsigned cache = *(const enum husk_cache *)field;
-
-    return cache && cache < CONFIG_CACHES ? json_string(config_cache_names[cache]) : NULL;
-}
-
-static int read_engine(struct reader *reader, void *field, const json_t *value)
-{
-    unsigned choice = 0;
-    int rc = read_choice(reader, value, config_engine_names, CONFIG_ENGINES,
-                         "\"auto\", \"io_uring\" or \"sync\"", &choice);
-
-    if (rc == 0)
-        *(enum husk_engine *)field = (enum husk_engine)choice;
-    return rc;
-}
-
-static json_t *write_engine(const void *field)
-{
-    unsigned engine = *(const enum husk_engine *)field;
-
-    return engine && engine < CONFIG_ENGINES ? json_string(config_engine_names[engine]) : NULL;
-}
-
 static int read_disk_queues(struct reader *reader, void *field, const json_t *value)
 {
     return read_count(reader, field, value, 1, HUSK_DISK_QUEUES_MAX);
@@ -318,7 +196,7 @@ static int read_disk_queues(struct reader *reader, void *field, const json_t *va
 static int read_flag(struct reader *reader, void *field, const json_t *value)
 {
     if (!json_is_boolean(value))
-        return wrong_type(reader, value, "true or false");
+        return config_wrong_type(reader, value, "true or false");
     *(bool *)field = json_is_true(value);
     return 0;
 }
@@ -368,7 +246,7 @@ static int read_fd(struct reader *reader, void *field, const json_t *value)
     json_int_t fd = json_integer_value(value);
 
     if (!json_is_integer(value) || fd < 0 || fd > INT_MAX)
-        return wrong_type(reader, value, "the number of a descriptor");
+        return config_wrong_type(reader, value, "the number of a descriptor");
     if (has_kind(net))
         return second_kind(reader);
     net->kind = HUSK_NET_FD;
@@ -382,7 +260,7 @@ static int read_user(struct reader *reader, void *field, const json_t *value)
     struct husk_net *net = field;
 
     if (!json_is_true(value) && !json_is_string(value))
-        return wrong_type(reader, value, "true, or the path of husk-net-user");
+        return config_wrong_type(reader, value, "true, or the path of husk-net-user");
     if (has_kind(net))
         return second_kind(reader);
     net->kind = HUSK_NET_USER;
@@ -406,7 +284,7 @@ static int read_rules(struct reader *reader, struct husk_net *net, const json_t 
     int rc = 0;
 
     if (!json_is_array(value))
-        return wrong_type(reader, value, right);
+        return config_wrong_type(reader, value, right);
     for (size_t i = 0; i < json_array_size(value) && rc == 0; i++) {
         const char *rule = NULL;
 
@@ -455,7 +333,7 @@ static json_t *write_allows(const void *field)
 static int read_egress(struct reader *reader, void *field, const json_t *value)
 {
     return json_is_string(value) ? config_set_egress(field, json_string_value(value), reader->err)
-                                 : wrong_type(reader, value, "\"deny\" or \"allow\"");
+                                 : config_wrong_type(reader, value, "\"deny\" or \"allow\"");
 }
 
 static json_t *write_egress(const void *field)
@@ -500,7 +378,7 @@ static int read_cid(struct reader *reader, void *field, const json_t *value)
     int rc;
 
     if (!json_is_integer(value))
-        return wrong_type(reader, value, "an integer");
+        return config_wrong_type(reader, value, "an integer");
     rc = config_check_cid(json_integer_value(value), reader->err);
     if (rc == 0)
         *(uint32_t *)field = (uint32_t)json_integer_value(value);
@@ -513,8 +391,8 @@ static const struct key disk_keys[] = {
     {"path", read_path, write_string, offsetof(struct husk_disk, path)},
     {"read_only", read_flag, write_flag, offsetof(struct husk_disk, read_only)},
     {"serial", read_serial, write_string, offsetof(struct husk_disk, serial)},
-    {"cache", read_cache, write_cache, offsetof(struct husk_disk, cache)},
-    {"engine", read_engine, write_engine, offsetof(struct husk_disk, engine)},
+    {"cache", config_read_cache, config_write_cache, offsetof(struct husk_disk, cache)},
+    {"engine", config_read_engine, config_write_engine, offsetof(struct husk_disk, engine)},
     {"queues", read_disk_queues, write_count_if_any, offsetof(struct husk_disk, queues)},
     {"bps", read_rate, write_rate, offsetof(struct husk_disk, rate.bytes)},
     {"bps_burst", read_rate, write_rate, offsetof(struct husk_disk, rate.bytes_burst)},
@@ -576,10 +454,10 @@ static const struct key config_keys[] = {
     {"cpus", read_cpus, write_count, offsetof(struct husk_config, cpus)},
     {"cpu_without", read_string, write_string, offsetof(struct husk_config, cpu_without)},
     {"memory", read_memory, write_size, offsetof(struct husk_config, memory)},
-    {"console", read_console, write_console, offsetof(struct husk_config, console)},
-    {"bus", read_bus, write_bus, offsetof(struct husk_config, bus)},
+    {"console", config_read_console, config_write_console, offsetof(struct husk_config, console)},
+    {"bus", config_read_bus, config_write_bus, offsetof(struct husk_config, bus)},
     {"iothreads", read_iothreads, write_count_if_any, offsetof(struct husk_config, iothreads)},
-    {"rings", read_rings, write_rings, offsetof(struct husk_config, rings)},
+    {"rings", config_read_rings, config_write_rings, offsetof(struct husk_config, rings)},
     {"disks", read_disks, write_disks, 0}, /* two fields: the array and its length */
     {"nets", read_nets, write_nets, 0},
     {"shares", read_shares, write_shares, 0},
@@ -654,7 +532,7 @@ static int read_each(struct reader *reader, const json_t *array,
     size_t length = strlen(reader->place);
 
     if (!json_is_array(array))
-        return wrong_type(reader, array, "an array of objects");
+        return config_wrong_type(reader, array, "an array of objects");
     for (size_t i = 0; i < json_array_size(array); i++) {
         int rc;
 
@@ -673,7 +551,7 @@ static int read_disk(struct reader *reader, const json_t *value)
     int rc;
 
     if (!json_is_object(value))
-        return wrong_type(reader, value, "an object such as {\"path\": \"root.img\"}");
+        return config_wrong_type(reader, value, "an object such as {\"path\": \"root.img\"}");
     rc = read_object(reader, &disk, value, disk_keys, COUNT(disk_keys));
     if (rc)
         return rc;
@@ -706,7 +584,7 @@ static int read_net(struct reader *reader, const json_t *value)
     int rc;
 
     if (!json_is_object(value))
-        return wrong_type(reader, value, "an object such as {\"user\": true}");
+        return config_wrong_type(reader, value, "an object such as {\"user\": true}");
     rc = read_object(reader, &net, value, net_keys, COUNT(net_keys));
     if (rc)
         return rc;
@@ -741,7 +619,7 @@ static int read_share(struct reader *reader, const json_t *value)
     int rc;
 
     if (!json_is_object(value))
-        return wrong_type(reader, value, "an object such as {\"tag\": \"src\", \"path\": "
+        return config_wrong_type(reader, value, "an object such as {\"tag\": \"src\", \"path\": "
                                          "\"/usr/src\"}");
     rc = read_object(reader, &share, value, share_keys, COUNT(share_keys));
     if (rc)
@@ -774,7 +652,7 @@ static int read_vsock(struct reader *reader, void *field, const json_t *value)
     int rc;
 
     if (!json_is_object(value))
-        return wrong_type(reader, value, "an object such as {\"path\": \"vsock\"}");
+        return config_wrong_type(reader, value, "an object such as {\"path\": \"vsock\"}");
     rc = read_object(reader, &vsock, value, vsock_keys, COUNT(vsock_keys));
     if (rc == 0)
         rc = config_check_vsock(&vsock, reader->err);
@@ -807,7 +685,7 @@ static int parse(struct husk_config *config, const char *text, size_t size, stru
     if (json_is_object(root))
         rc = read_object(&reader, config, root, config_keys, COUNT(config_keys));
     else
-        rc = wrong_type(&reader, root, "an object such as {\"kernel\": \"vmlinuz\"}");
+        rc = config_wrong_type(&reader, root, "an object such as {\"kernel\": \"vmlinuz\"}");
     json_decref(root);
     if (rc && reader.place[0])
         err_prefix(err, "%s", reader.place);
