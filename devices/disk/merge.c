@@ -32,11 +32,16 @@ static bool mergeable(const struct disk_request *request)
            request->iov_count > 0 && request->iov_count < MERGE_PIECES;
 }
 
+static uint64_t longest(enum disk_operation operation)
+{
+    return operation == DISK_READ ? MERGE_READ_MAX : MERGE_WRITE_MAX;
+}
+
 static bool follows(const struct disk_request *held, const struct disk_request *request)
 {
     return request->operation == held->operation && request->durable == held->durable &&
            request->offset == held->offset + held->length &&
-           held->length + request->length <= MERGE_BYTES_MAX &&
+           held->length + request->length <= longest(held->operation) &&
            held->iov_count + request->iov_count <= MERGE_PIECES;
 }
 

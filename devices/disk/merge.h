@@ -18,7 +18,13 @@
 
 #define MERGE_RUNS 16u
 #define MERGE_PIECES 128u
-#define MERGE_BYTES_MAX ((uint64_t)256 << 10) /* the host copies one while the guest has the last */
+
+/*
+ * How long a run becomes. Reads: the host copies one while the guest has the last. Writes: where
+ * the host leaves them to a worker, it does one after the other, and the end of each wakes the loop.
+ */
+#define MERGE_READ_MAX ((uint64_t)256 << 10)
+#define MERGE_WRITE_MAX ((uint64_t)2 << 20)
 
 struct merge_run {
     struct disk_request request; /* first member: the two convert to each other */

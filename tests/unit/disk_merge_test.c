@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests that follow each other on the disk, by either engine. */
 #include "devices/disk/channel.h"
+#include "devices/disk/merge.h"
 #include "support/scratch.h"
 
 #include <errno.h>
@@ -223,6 +224,62 @@ static void more_runs_than_there_are_go_unmerged(void **state)
     }
 }
 
+/* Requests of 128 KiB without end: how many make a run. */
+static unsigned members_of_a_run(enum disk_operation operation)
+{
+    enum { SIZE = 128 << 10, REQUESTS = 64 };
+    struct disk_request requests[REQUESTS], *released = NULL;
+    struct iovec iov = {NULL, SIZE};
+    struct merge merge = {.held = NULL};
+    unsigned count = 0;
+
+    assert_int_equal(merge_open(&merge), 0);
+    for (; count < REQUESTS && !released; count++) {
+        requests[count] = (struct disk_request){.operation = operation,
+                                                .offset = (uint64_t)count * SIZE,
+                                                .length = SIZE,
+                                                .iov = &iov,
+                                                .iov_count = 1};
+        assert_true(merge_take(&merge, &requests[count], &released));
+    }
+    assert_non_null(released);
+    assert_int_equal(released->length, (count - 1) * SIZE);
+    assert_int_equal(released->iov_count, count - 1);
+    merge_close(&merge);
+    return count - 1;
+}
+
+static void writes_make_longer_runs_than_reads(void **state)
+{
+    (void)state;
+    assert_int_equal(members_of_a_run(DISK_READ), 2);
+    assert_int_equal(members_of_a_run(DISK_WRITE), 16);
+}
+
+/* A run as long as any, with a part of it past the end of the disk; then it is read back. */
+static void a_long_run_of_writes_arrives_whole(void **state)
+{
+    enum { SIZE = 128 << 10, WRITES = 20 };
+    static uint8_t bytes[WRITES][SIZE] __attribute__((aligned(4096)));
+    static struct job jobs[WRITES];
+    struct fixture *f = with_image(state, (WRITES - 1) * SIZE);
+
+    for (unsigned i = 0; i < WRITES; i++) {
+        memset(bytes[i], (int)i + 1, SIZE);
+        submit_job(f, &jobs[i], DISK_WRITE, (uint64_t)i * SIZE, bytes[i], SIZE);
+    }
+    disk_channel_commit(f->channel);
+    disk_channel_drain(f->channel);
+    expect_done(jobs, WRITES - 1);
+    assert_int_equal(jobs[WRITES - 1].done, 1);
+    assert_int_equal(jobs[WRITES - 1].result, -EINVAL);
+    memset(bytes, 0, sizeof bytes);
+    read_back(f, 0, bytes, (WRITES - 1) * SIZE);
+    for (unsigned i = 0; i < WRITES - 1; i++)
+        for (size_t at = 0; at < SIZE; at += 511)
+            assert_int_equal(bytes[i][at], i + 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int main(void)
@@ -232,6 +289,8 @@ int main(void)
         TEST(only_neighbours_are_merged),
         TEST(a_bad_one_among_neighbours_fails_alone),
         TEST(more_runs_than_there_are_go_unmerged),
+        TEST(writes_make_longer_runs_than_reads),
+        TEST(a_long_run_of_writes_arrives_whole),
     };
     int failed = 0;
 
