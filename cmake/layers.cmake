@@ -5,7 +5,7 @@
 # include path is a folder of links to exactly what that layer may see. What is not linked there
 # cannot be included. tests/layering checks the sources themselves as well.
 #
-#   tools -> husk.h;  sandbox -> husk.h, agent;  vmm -> arch, firmware, devices, core;
+#   tools -> husk.h;  sandbox -> husk.h, agent, core;  vmm -> arch, firmware, devices, core;
 #   arch, firmware, devices -> core;  agent -> itself
 
 function(husk_layer name)
@@ -29,5 +29,5 @@ husk_layer(firmware vmm/core firmware)
 husk_layer(devices vmm/core devices)
 husk_layer(vmm vmm/core arch firmware devices vmm)
 husk_layer(agent agent)
-husk_layer(sandbox vmm/husk.h agent sandbox)
+husk_layer(sandbox vmm/husk.h vmm/core agent sandbox)
 husk_layer(tools vmm/husk.h)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/find.h"
 
+#include "core/program.h"
 #include "sandbox/fail.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,48 +25,12 @@ int find_kernel(char path[PATH_MAX], struct husk_err *err)
                     "read; give one by --kernel", path);
 }
 
-static bool try_program(char path[PATH_MAX], const char *folder, const char *relative,
-                        const char *name)
-{
-    int size = snprintf(path, PATH_MAX, "%s/%s%s", folder, relative, name);
-
-    return size > 0 && size < PATH_MAX && access(path, X_OK) == 0;
-}
-
-static void cut_name(char *path)
-{
-    char *name = strrchr(path, '/');
-
-    if (name)
-        *name = '\0';
-}
-
-/* A program that loads this library may be anywhere; the library is where it was installed. */
-static bool find_near_library(char path[PATH_MAX], const char *name)
-{
-    char folder[PATH_MAX];
-    Dl_info library;
-
-    if (!dladdr((void *)(uintptr_t)find_near_library, &library))
-        return false;
-    snprintf(folder, sizeof folder, "%s", library.dli_fname);
-    cut_name(folder);
-    return try_program(path, folder, "../libexec/husk/", name) ||
-           try_program(path, folder, "../../libexec/husk/", name); /* from lib/TRIPLET */
-}
-
 int find_program(char path[PATH_MAX], const char *name, struct husk_err *err)
 {
-    char folder[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    struct err inner = {0};
+    int rc = program_find(path, name, &inner);
 
-    folder[size > 0 ? size : 0] = '\0';
-    cut_name(folder);
-    if (try_program(path, folder, "", name) ||
-        try_program(path, folder, "../libexec/husk/", name) || find_near_library(path, name))
-        return 0;
-    return fail(err, HUSK_ERR_HOST, -ENOENT, "%s is neither in %.200s nor in ../libexec/husk of that; "
-                "install it there", name, folder);
+    return rc ? fail(err, HUSK_ERR_HOST, rc, "%s", inner.message) : 0;
 }
 
 int find_tool(char path[PATH_MAX], const char *name, const char *package, struct husk_err *err)
@@ -76,7 +39,7 @@ int find_tool(char path[PATH_MAX], const char *name, const char *package, struct
                                           "/usr/local/sbin", "/usr/local/bin"};
 
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
-        if (try_program(path, folders[i], "", name))
+        if (snprintf(path, PATH_MAX, "%s/%s", folders[i], name) > 0 && access(path, X_OK) == 0)
             return 0;
     return fail(err, HUSK_ERR_HOST, -ENOENT, "this needs %s; install the package %s", name, package);
 }

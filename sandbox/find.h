@@ -10,10 +10,7 @@
 /* The kernel that this host runs. Errors: -ENOENT. */
 int find_kernel(char path[PATH_MAX], struct husk_err *err);
 
-/*
- * A program of Husk's: beside the running one, in ../libexec/husk of that, or in libhusk's
- * libexec/husk. Errors: -ENOENT.
- */
+/* A helper of Husk's, by program_find(). Errors: -ENOENT. */
 int find_program(char path[PATH_MAX], const char *name, struct husk_err *err);
 
 /* A program of the host's, in the usual places. Errors: -ENOENT, naming the package to install. */

@@ -18,6 +18,29 @@ static struct husk_disk *add_disk(struct root *root, const char *path)
     return disk;
 }
 
+static struct husk_share *add_share(struct root *root, const char *path, const char *target)
+{
+    unsigned index = root->share_count++;
+
+    snprintf(root->tags[index], sizeof root->tags[index], "husk%u", index);
+    root->shares[index] = (struct husk_share){.tag = root->tags[index], .path = path};
+    root->targets[index] = target;
+    return &root->shares[index];
+}
+
+/* Live, if the host can; it is read-only in any case, so that the host must see to it. */
+static bool share_folder(struct root *root, const char *path)
+{
+    struct husk_share *share = add_share(root, path, NULL);
+
+    share->read_only = true;
+    share->one_file_system = strcmp(path, "/") == 0; /* not /proc, /sys, /dev, ... */
+    if (husk_share_check(share, NULL) == 0)
+        return true;
+    root->share_count = 0;
+    return false;
+}
+
 static int prepare_lower(struct root *root, const struct husk_sandbox_config *config,
                          const struct husk_log *log, struct husk_err *err)
 {
@@ -27,6 +50,8 @@ static int prepare_lower(struct root *root, const struct husk_sandbox_config *co
 
     if (stat(path, &status) < 0)
         return fail_sys(err, HUSK_ERR_INPUT, -errno, "cannot use the root \"%s\"", path);
+    if (S_ISDIR(status.st_mode) && share_folder(root, path))
+        return 0;
     if (S_ISDIR(status.st_mode))
         rc = image_pack(path, log, config->cancel_fd, root->image, err);
     else
@@ -35,6 +60,28 @@ static int prepare_lower(struct root *root, const struct husk_sandbox_config *co
     if (rc == 0)
         add_disk(root, root->image)->read_only = true;
     return rc;
+}
+
+static int prepare_binds(struct root *root, const struct husk_sandbox_config *config,
+                         struct husk_err *err)
+{
+    for (uint32_t i = 0; i < config->bind_count; i++) {
+        const struct husk_bind *bind = &config->binds[i];
+        struct husk_share *share;
+        struct husk_err why;
+
+        if (root->share_count == HUSK_SHARES_MAX)
+            return fail(err, HUSK_ERR_INPUT, -E2BIG, "there are more than %u shared folders; bind one "
+                        "that holds several", HUSK_SHARES_MAX - 1);
+        if (bind->guest[0] != '/')
+            return fail(err, HUSK_ERR_INPUT, -EINVAL, "bind \"%s\": where it is in the sandbox has to "
+                        "begin with /", bind->guest);
+        share = add_share(root, bind->host, bind->guest);
+        share->read_only = bind->read_only;
+        if (husk_share_check(share, &why))
+            return fail(err, why.kind, why.code, "bind \"%s\": %s", bind->host, why.message);
+    }
+    return 0;
 }
 
 /*
@@ -66,6 +113,7 @@ int root_prepare(struct root *root, const struct husk_sandbox_config *config,
 
     *root = (struct root)ROOT_NONE;
     rc = prepare_lower(root, config, log, err);
+    rc = rc ?: prepare_binds(root, config, err);
     rc = rc ?: prepare_upper(root, config, err);
     if (rc)
         root_release(root);
@@ -92,6 +140,8 @@ int root_add_modules(const struct root *root, struct modules *modules, struct hu
 {
     int rc = modules_add(modules, "overlay", false, err);
 
+    if (root->share_count > 0)
+        rc = rc ?: modules_add(modules, "virtiofs", false, err);
     if (root->disk_count > 0)
         rc = rc ?: modules_add(modules, "virtio_blk", false, err);
     if (root->image_type)
@@ -107,14 +157,46 @@ void root_add_devices(const struct root *root, struct husk_config *config)
 {
     config->disks = root->disks;
     config->disk_count = root->disk_count;
+    config->shares = root->shares;
+    config->share_count = root->share_count;
+}
+
+static void describe_lower(const struct root *root, struct fields *fields)
+{
+    char text[64];
+
+    if (root->image_type)
+        snprintf(text, sizeof text, "%s /dev/vda", root->image_type);
+    else
+        snprintf(text, sizeof text, "virtiofs %s", root->shares[0].tag);
+    fields_add(fields, "root", text);
+}
+
+/* The scratch disk is the last one. */
+static void describe_upper(const struct root *root, struct fields *fields)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "ext4 /dev/vd%c", 'a' + (int)root->disk_count - 1);
+    fields_add(fields, "upper", root->scratch >= 0 ? text : "tmpfs none");
+}
+
+static void describe_binds(const struct root *root, struct fields *fields)
+{
+    for (unsigned i = 0; i < root->share_count; i++) {
+        char text[PATH_MAX];
+
+        if (!root->targets[i])
+            continue;
+        snprintf(text, sizeof text, "%s %s %s", root->shares[i].read_only ? "ro" : "rw",
+                 root->shares[i].tag, root->targets[i]);
+        fields_add(fields, "bind", text);
+    }
 }
 
 void root_describe(const struct root *root, struct fields *fields)
 {
-    char text[64];
-
-    snprintf(text, sizeof text, "%s /dev/vda", root->image_type);
-    fields_add(fields, "root", text);
-    snprintf(text, sizeof text, "ext4 /dev/vd%c", 'a' + (int)root->disk_count - 1);
-    fields_add(fields, "upper", root->scratch >= 0 ? text : "tmpfs none");
+    describe_lower(root, fields);
+    describe_upper(root, fields);
+    describe_binds(root, fields);
 }

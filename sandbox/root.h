@@ -11,6 +11,10 @@
 #include <stdbool.h>
 
 struct root {
+    struct husk_share shares[HUSK_SHARES_MAX]; /* the root first, if it is shared, then binds */
+    char tags[HUSK_SHARES_MAX][16];
+    const char *targets[HUSK_SHARES_MAX]; /* of binds, in the guest; the caller's strings */
+    unsigned share_count;
     struct husk_disk disks[2];
     unsigned disk_count;
     char image[PATH_MAX];   /* of the root, if it is one */

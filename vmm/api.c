@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public API over struct machine: nothing here but translation. */
+#include "devices/fs/share.h"
 #include "devices/virtio/balloon.h"
 #include "vmm/config.h"
 #include "vmm/husk.h"
@@ -21,6 +22,19 @@ struct husk_vm {
 const char *husk_version(void)
 {
     return HUSK_VERSION;
+}
+
+int husk_share_check(const struct husk_share *share, struct husk_err *public_err)
+{
+    const struct share_options options = {
+        .socket = share->socket,
+        .read_only = share->read_only,
+        .one_file_system = share->one_file_system,
+        .program = share->program,
+    };
+    struct err err = {.blame = ERR_BLAME_HOST};
+
+    return share_check(&options, &err) ? public_err_pass(public_err, &err) : 0;
 }
 
 static struct husk_vm *allocate(void)

@@ -304,6 +304,12 @@ HUSK_API int husk_config_add_share(struct husk_config *config, const char *optio
 HUSK_API int husk_config_set_vsock(struct husk_config *config, const char *option,
                                    struct husk_err *err);
 
+/*
+ * Says whether this host can serve a share, of whose path nothing is asked. Errors: -ENOENT there is no
+ * virtiofsd; -EPERM it takes root.
+ */
+HUSK_API int husk_share_check(const struct husk_share *share, struct husk_err *err);
+
 /* Says whether a machine can be made of it, as far as that shows without touching the host. */
 HUSK_API int husk_config_check(const struct husk_config *config, struct husk_err *err);
 

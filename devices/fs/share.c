@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -183,6 +185,27 @@ static int connect_to_socket(struct share *share, const char *path,
         return fd;
     vhost_user_open(&share->peer, fd, memory);
     return 0;
+}
+
+/* What mounting takes. */
+static bool is_administrator(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+
+    return syscall(SYS_capget, &header, data) == 0 &&
+           (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
+}
+
+int share_check(const struct share_options *options, struct err *err)
+{
+    const char *program = options->program;
+
+    if (options->socket)
+        return 0;
+    if ((options->read_only || options->one_file_system) && !is_administrator())
+        return err_set(err, -EPERM, "to share a directory read-only takes root");
+    return find_program(&program, err);
 }
 
 int share_start(struct share **out, const struct share_options *options,

@@ -31,6 +31,9 @@ struct share_options {
     const char *program;  /* NULL: virtiofsd from where distributions have it */
 };
 
+/* Whether virtiofsd is there, and what it takes. Errors: as of share_start(), but for the path. */
+int share_check(const struct share_options *options, struct err *err);
+
 /*
  * Starts virtiofsd, or connects to it; it is not ready before share_await(). `memory` is shared, and
  * must outlive the share. Errors: -ENOENT, -ENOTDIR the path; -ENOENT no virtiofsd is installed;

@@ -3,8 +3,8 @@
 #include "devices/net/backend.h"
 
 #include "core/child.h"
+#include "core/program.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -27,52 +27,12 @@ struct net_user {
 
 /* --- its program --- */
 
-/* `folder` is that of the running program or of this library; `relative` leads from it to ours. */
-static bool try_program(char path[PATH_MAX], const char *folder, const char *relative)
-{
-    int length = snprintf(path, PATH_MAX, "%s/%s", folder, relative);
-
-    return length > 0 && length < PATH_MAX && access(path, X_OK) == 0;
-}
-
-static void cut_name(char *path)
-{
-    char *name = strrchr(path, '/');
-
-    if (name)
-        *name = '\0';
-}
-
-/* A program that loads this library may be anywhere; the library is where it was installed. */
-static bool find_near_library(char path[PATH_MAX])
-{
-    char folder[PATH_MAX];
-    Dl_info library;
-
-    if (!dladdr((void *)(uintptr_t)find_near_library, &library))
-        return false;
-    snprintf(folder, sizeof folder, "%s", library.dli_fname);
-    cut_name(folder);
-    return try_program(path, folder, "../libexec/husk/" PROGRAM) ||
-           try_program(path, folder, "../../libexec/husk/" PROGRAM); /* from lib/TRIPLET */
-}
-
 static int find_program(char path[PATH_MAX], const char *given, struct err *err)
 {
-    char folder[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
-
-    if (given) {
-        snprintf(path, PATH_MAX, "%s", given);
-        return access(given, X_OK) < 0 ? err_sys(err, -errno, "cannot run \"%s\"", given) : 0;
-    }
-    folder[length > 0 ? length : 0] = '\0';
-    cut_name(folder);
-    if (try_program(path, folder, PROGRAM) ||
-        try_program(path, folder, "../libexec/husk/" PROGRAM) || find_near_library(path))
-        return 0;
-    return err_set(err, -ENOENT, PROGRAM " is neither in %.200s nor in ../libexec/husk of that; "
-                   "install it there, or say where it is by program=PATH", folder);
+    if (!given)
+        return program_find(path, PROGRAM, err);
+    snprintf(path, PATH_MAX, "%s", given);
+    return access(given, X_OK) < 0 ? err_sys(err, -errno, "cannot run \"%s\"", given) : 0;
 }
 
 /* --- starting it --- */

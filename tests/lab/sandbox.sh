@@ -69,7 +69,7 @@ test_exec() {
     in_sandbox 127 box no-such-program
     expect_message 'no-such-program: .*No such file'
     in_sandbox 126 box /etc/passwd
-    in_sandbox 125 box --user nobody-at-all -- true || true
+    in_sandbox 125 --user nobody-at-all box true
     in_sandbox 0 --env A=1 --env HOME=/x --workdir /usr --user nobody:daemon box -- \
         sh -c 'echo $A $HOME $PWD; id -un; id -gn; hostname'
     expect_out $'1 /x /usr\nnobody\ndaemon\nboxy'
@@ -154,13 +154,32 @@ test_files() {
     sandbox 1 -- test -e /made
 }
 
+# Folders of this host: the root, live and read-only, and others, of which one can be written.
+test_shares() {
+    begin_sandboxes
+    mkdir shared given
+    echo live > given/file
+    root=/ sandbox 0 --bind "$PWD/shared:/shared" --bind "$PWD/given:/given:ro" -- sh -c '
+        echo made > /shared/file; cat /given/file; echo no > /given/other; echo mine > /etc/mine; ls /proc/1/exe
+        touch /given/file; test -e /usr/bin/env && cat /etc/mine'
+    expect_out $'live\n/proc/1/exe\nmine'
+    expect_equal "what was written" "$(cat shared/file)" made
+    expect_message 'Read-only file system'
+    [ ! -e /etc/mine ] || fail "the host's root was written"
+    mkdir -p packed/bin
+    cp /bin/busybox packed/bin/
+    root=packed sandbox 0 -- /bin/busybox ls /bin
+    expect_out busybox
+    expect_nothing_left
+}
+
 # What a job may do to its machine.
 test_hostile() {
     begin_sandboxes
     sandbox 1 --disk-size 32M -- sh -c 'dd if=/dev/zero of=/full bs=1M; rm /full && echo room > /ok && exit 1'
     expect_message 'No space left'
     sandbox 137 --memory 128M -- tail /dev/zero
-    sandbox 124 --timeout 5 -- sh -c 'f() { f | f & }; f'
+    sandbox 124 --timeout 5 -- sh -c 'f() { f & f & }; f; while :; do :; done'
     sandbox 125 -- sh -c 'echo before; echo o > /proc/sysrq-trigger; sleep 100'
     expect_out before
     expect_message 'powered off before the command'
