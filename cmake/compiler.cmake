@@ -40,7 +40,8 @@ elseif(CMAKE_BUILD_TYPE STREQUAL Release)
 endif()
 
 if(CMAKE_BUILD_TYPE STREQUAL Release)
-    add_compile_options(-ffunction-sections -fdata-sections)
+    # Nothing is thrown or cancelled through this code, and tables to unwind it are a tenth of it.
+    add_compile_options(-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables)
     add_link_options(-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--gc-sections
                      -Wl,--as-needed -Wl,--hash-style=gnu)
 endif()
