@@ -79,13 +79,17 @@ const char *field(const char *bytes, size_t size, const char *key)
 bool field_number(const char *bytes, size_t size, const char *key, uint64_t most, uint64_t *number)
 {
     const char *text = field(bytes, size, key);
+    unsigned long long value;
     char *end;
 
     if (!text || *text < '0' || *text > '9')
         return false;
     errno = 0;
-    *number = strtoull(text, &end, 10);
-    return errno == 0 && *end == '\0' && *number <= most;
+    value = strtoull(text, &end, 10);
+    if (errno || *end || value > most)
+        return false;
+    *number = value;
+    return true;
 }
 
 /* --- frames --- */
@@ -154,11 +158,14 @@ int frame_send(int fd, uint32_t type, const struct fields *fields)
 /* Makes room for the payload once the header is known. */
 static int begin_payload(struct frame_reader *reader)
 {
-    if (reader->header.size > reader->limit)
-        return -EMSGSIZE;
+    int rc = reader->header.size > reader->limit ? -EMSGSIZE : 0;
+
     free(reader->payload);
-    reader->payload = malloc((size_t)reader->header.size + 1);
-    return reader->payload ? 0 : -ENOMEM;
+    reader->payload = rc ? NULL : malloc((size_t)reader->header.size + 1);
+    if (rc == 0 && reader->payload)
+        return 0;
+    reader->have = 0; /* what is read next is a header again, never a payload without room */
+    return rc ?: -ENOMEM;
 }
 
 /* Where the next bytes go, and how many of them there are; 0: the frame is whole. */
@@ -176,9 +183,9 @@ static int finish(struct frame_reader *reader)
 {
     uint32_t size = reader->header.size;
 
+    reader->have = 0;
     if (size > 0 && reader->payload[size - 1] != '\0')
         return -EPROTO;
-    reader->have = 0;
     reader->complete = true;
     return 1;
 }

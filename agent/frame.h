@@ -41,7 +41,7 @@ const char *field_next(const char *bytes, size_t size, const char *key, size_t *
 /* The value of the first such field, or NULL. */
 const char *field(const char *bytes, size_t size, const char *key);
 
-/* Whether there is such a field with a decimal number up to `most`. */
+/* Whether there is such a field with a decimal number up to `most`; if not, `*number` stays. */
 bool field_number(const char *bytes, size_t size, const char *key, uint64_t most,
                   uint64_t *number);
 

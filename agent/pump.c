@@ -81,6 +81,10 @@ static ssize_t write_some(const struct pump *pump)
     done = pwritev2(pump->to, &piece, 1, -1, RWF_NOWAIT);
     if (done >= 0 || (errno != EOPNOTSUPP && errno != EINVAL && errno != ESPIPE))
         return done;
+    if (poll(&(struct pollfd){.fd = pump->to, .events = POLLOUT}, 1, 0) == 0) {
+        errno = EAGAIN; /* it was not polled for this: the bytes have only come */
+        return -1;
+    }
     if (piece.iov_len > PIPE_BUF)
         piece.iov_len = PIPE_BUF;
     return write(pump->to, piece.iov_base, piece.iov_len);

@@ -35,6 +35,8 @@ struct walk {
     uint64_t limit;
     struct tree_fault *fault;
     unsigned depth;
+    bool inside; /* an entry, or what belongs to it, is on the stream in part */
+    bool told;   /* the sender has said where it failed, from the top on */
 };
 
 /* Notes where it happened; the innermost name is noted first, and folders come in front. */
@@ -42,6 +44,8 @@ static int blame(struct walk *walk, const char *name, int rc)
 {
     char below[sizeof walk->fault->path];
 
+    if (walk->told)
+        return rc;
     memcpy(below, walk->fault->path, sizeof below);
     snprintf(walk->fault->path, sizeof walk->fault->path, "%.120s%s%.120s", name,
              below[0] ? "/" : "", below);
@@ -54,8 +58,10 @@ static int send_any(struct walk *walk, int folder, const char *name, int flags);
 
 static int send_entry(struct walk *walk, const struct tree_entry *entry, const char *name)
 {
-    int rc = frame_send_bytes(walk->stream, entry, sizeof *entry);
+    int rc;
 
+    walk->inside = true;
+    rc = frame_send_bytes(walk->stream, entry, sizeof *entry);
     return rc ?: frame_send_bytes(walk->stream, name, entry->name_size);
 }
 
@@ -102,7 +108,7 @@ static int send_children(struct walk *walk, int fd)
         rc = -errno;
     walk->depth--;
     closedir(folder);
-    return rc ?: frame_send_bytes(walk->stream, &end, sizeof end);
+    return rc ?: send_entry(walk, &end, "");
 }
 
 static int send_link(struct walk *walk, int folder, const char *name, struct tree_entry *entry)
@@ -133,8 +139,10 @@ static int send_opened(struct walk *walk, int folder, const char *name, struct t
     if (is_folder)
         entry->size = 0;
     rc = send_entry(walk, entry, name);
-    if (rc == 0 && is_folder)
+    if (rc == 0 && is_folder) {
+        walk->inside = false;
         return send_children(walk, fd);
+    }
     rc = rc ?: send_contents(walk, fd, entry->size);
     close(fd);
     return rc;
@@ -168,6 +176,8 @@ static int send_any(struct walk *walk, int folder, const char *name, int flags)
         rc = send_link(walk, folder, name, &entry);
     else if (S_ISDIR(status.st_mode) || S_ISREG(status.st_mode))
         rc = send_opened(walk, folder, name, &entry, flags);
+    if (rc == 0)
+        walk->inside = false;
     return rc ? blame(walk, name, rc) : 0;
 }
 
@@ -180,7 +190,8 @@ static void send_fault(struct walk *walk, int rc)
         .name_size = (uint32_t)strlen(walk->fault->path),
     };
 
-    send_entry(walk, &entry, walk->fault->path);
+    if (!walk->inside)
+        send_entry(walk, &entry, walk->fault->path);
 }
 
 /* The top is sent from inside its folder, so that its name is one component. */
@@ -231,6 +242,7 @@ static int receive_fault(struct walk *walk, const struct tree_entry *entry)
         return rc;
     path[entry->name_size] = '\0';
     memcpy(walk->fault->path, path, sizeof path);
+    walk->told = true;
     return -(int)entry->size;
 }
 

@@ -14,10 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#define STAGES_MAX 64u /* each has a deadline, so that all have one */
+
 struct wait {
     struct husk_sandbox *sandbox;
     char stage[128];
     int64_t deadline; /* CLOCK_MONOTONIC ms */
+    unsigned stages;  /* so far, of the agent's */
     struct frame_reader reader;
     int connection; /* of the agent; -1: none yet */
 };
@@ -35,6 +38,7 @@ static void begin_stage(struct wait *wait, const char *stage)
     char line[192];
 
     snprintf(wait->stage, sizeof wait->stage, "%s", stage);
+    keep_one_line(wait->stage);
     wait->deadline = now_ms() + wait->sandbox->stage_timeout;
     if (wait->sandbox->log.line && wait->sandbox->log.level >= HUSK_LOG_INFO) {
         snprintf(line, sizeof line, "sandbox: %s", wait->stage);
@@ -101,6 +105,9 @@ static int serve_report(struct wait *wait, struct husk_err *err)
     case AGENT_READY:
         return 1;
     case AGENT_STAGE:
+        if (++wait->stages > STAGES_MAX)
+            return fail(err, HUSK_ERR_SELF, -EPROTO, "the sandbox's agent begins stage after stage and "
+                        "is never ready; start the sandbox again");
         begin_stage(wait, text ? text : "starting");
         return 0;
     case AGENT_FAILED:

@@ -9,6 +9,9 @@
 int fail(struct husk_err *err, enum husk_err_kind kind, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Control characters become '?', as they do in messages. */
+void keep_one_line(char *text);
+
 /* As fail(), with ": " and the text of the errno behind. */
 int fail_sys(struct husk_err *err, enum husk_err_kind kind, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -154,7 +154,10 @@ static int make_image(const char *folder, const struct survey *found, const char
     return rc < 0 ? rc : 0;
 }
 
-/* One builder at a time; a half-made image has another name. */
+/*
+ * One builder at a time; a half-made image has another name. The lock's file stays: who waits for one
+ * that is removed would build beside who makes the next.
+ */
 static int build(const char *folder, const struct survey *found, const char *path,
                  const struct husk_log *log, int cancel_fd, struct husk_err *err)
 {
@@ -173,7 +176,6 @@ static int build(const char *folder, const struct survey *found, const char *pat
         if (rc)
             unlink(next);
     }
-    unlink(lock_path);
     if (lock >= 0)
         close(lock);
     return rc;
@@ -247,6 +249,16 @@ int image_scratch(uint64_t size, struct husk_err *err)
     return rc;
 }
 
+/* What could not be made is empty again: with a size it would be taken for one that was used before. */
+static int make_layer(int fd, uint64_t size, struct husk_err *err)
+{
+    int rc = make_empty(fd, size, "has_journal", err);
+
+    if (rc && ftruncate(fd, 0) < 0)
+        return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot empty the file of a layer");
+    return rc;
+}
+
 int image_layer(const char *path, uint64_t size, struct husk_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -260,7 +272,7 @@ int image_layer(const char *path, uint64_t size, struct husk_err *err)
     else if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         rc = fail(err, HUSK_ERR_INPUT, -EINVAL, "the layer \"%s\" is no file", path);
     else if (status.st_size == 0)
-        rc = make_empty(fd, size ? size : LAYER_DEFAULT, "has_journal", err);
+        rc = make_layer(fd, size ? size : LAYER_DEFAULT, err);
     if (rc == 0)
         return fd;
     close(fd);

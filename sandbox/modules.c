@@ -216,6 +216,7 @@ static int add_file(struct modules *modules, const char *path, size_t size, stru
 static int add_line(struct modules *modules, const char *line, struct husk_err *err)
 {
     const char *end = line + strcspn(line, "\n");
+    size_t size;
     int rc = 0;
 
     while (end > line && rc == 0) {
@@ -223,8 +224,11 @@ static int add_line(struct modules *modules, const char *line, struct husk_err *
 
         while (start > line && start[-1] != ' ')
             start--;
-        if (end > start)
-            rc = add_file(modules, start, (size_t)(end - start) - (end[-1] == ':'), err);
+        size = (size_t)(end - start);
+        if (size > 0 && start[size - 1] == ':')
+            size--;
+        if (size > 0)
+            rc = add_file(modules, start, size, err);
         end = start > line ? start - 1 : line;
     }
     return rc;

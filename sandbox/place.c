@@ -103,7 +103,10 @@ static void set_name(struct place *place, const struct base *base, const char *n
     snprintf(place->folder, sizeof place->folder, "%s/%s", base->path, place->name);
 }
 
-/* The lock's descriptor if nobody else holds it; -EWOULDBLOCK if somebody does; or why not. */
+/*
+ * The lock's descriptor if nobody else holds it; -EWOULDBLOCK if somebody does; or why not. One that
+ * is being made (O_CREAT) can be held for a moment only, by who looks whether it is.
+ */
 static int take_lock(const struct place *place, int flags)
 {
     char path[PLACE_FOLDER_MAX + 32];
@@ -113,7 +116,7 @@ static int take_lock(const struct place *place, int flags)
     fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
     if (fd < 0)
         return -errno;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(fd, flags & O_CREAT ? LOCK_EX : LOCK_EX | LOCK_NB) == 0)
         return fd;
     rc = -errno;
     close(fd);
@@ -153,13 +156,19 @@ static void discard(const struct place *place)
     rmdir(place->folder);
 }
 
+/* Whether take_lock() has found that nobody lives there; a lack of descriptors says nothing. */
+static bool is_left(int lock)
+{
+    return lock >= 0 || lock == -ENOENT || lock == -ELOOP;
+}
+
 /* What a dead process has left. Under the base's lock. */
 static void sweep_one(const struct place *place)
 {
     struct place_info info = {0};
     int lock = take_lock(place, 0);
 
-    if (lock == -EWOULDBLOCK)
+    if (!is_left(lock))
         return;
     if (place_read_info(place, &info) == 0 && info.keep)
         clear(place, true);
@@ -331,6 +340,8 @@ int place_remove(const char *name, struct husk_err *err)
     if (lock == -EWOULDBLOCK)
         rc = fail(err, HUSK_ERR_INPUT, -EBUSY, "the sandbox \"%s\" runs; 'husk stop %s' ends it", name,
                   name);
+    else if (!is_left(lock))
+        rc = fail_sys(err, HUSK_ERR_HOST, lock, "cannot lock %s", place.folder);
     else
         discard(&place);
     if (lock >= 0)
@@ -359,6 +370,8 @@ int place_write_info(const struct place *place, const struct place_info *info, s
     place_path(place, "info", path);
     place_path(place, "info.next", next);
     fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+        errno = ENOSPC; /* unless a call says otherwise: it was written in part */
     if (fd < 0 || fields.failed || write(fd, fields.bytes, fields.size) != (ssize_t)fields.size ||
         rename(next, path) < 0)
         rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot write %s", path);

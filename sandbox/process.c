@@ -109,6 +109,7 @@ static void note_failure(struct husk_process *process)
     snprintf(process->result.message, sizeof process->result.message, "%.160s%s%s",
              text ? text : "the agent refuses it", code ? ": " : "",
              code ? strerror((int)code) : "");
+    keep_one_line(process->result.message);
     process->exited = true;
 }
 

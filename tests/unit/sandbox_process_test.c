@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands and files of a sandbox whose guest is a thread of the test: it speaks as the bridge of
+ * vsock and as the agent, or as one that lies. The deadlines of sockets are the test's.
+ */
+#include "sandbox/sandbox.h"
+#include "agent/frame.h"
+#include "agent/protocol.h"
+#include "sandbox/link.h"
+#include "support/failure.h"
+#include "support/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PORT 77u
+#define DEADLINE_MS 100
+
+/* What takes 20 s is over in a moment. */
+int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+
+static bool short_deadlines;
+
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    const struct timeval *given = value, soon = {.tv_usec = DEADLINE_MS * 1000};
+
+    if (short_deadlines && level == SOL_SOCKET && name == SO_RCVTIMEO && given->tv_sec > 0)
+        value = &soon;
+    return __real_setsockopt(fd, level, name, value, size);
+}
+
+/* --- the guest --- */
+
+struct guest;
+
+struct guest {
+    struct scratch scratch;
+    struct husk_sandbox sandbox;
+    int listener;
+    pthread_t thread;
+    void (*live)(struct guest *guest);
+    int control; /* what the agent has of the job */
+    int streams[AGENT_STREAMS];
+    uint32_t type;
+    char argument[64];
+    int signal; /* that has been asked for */
+};
+
+/* What a bridge does with a connection; the guest's end, or -1. */
+static int accept_as(struct guest *guest, uint32_t port, const char *answer)
+{
+    char line[32] = "", expected[32];
+    int fd = accept4(guest->listener, NULL, NULL, SOCK_CLOEXEC);
+
+    for (size_t i = 0; i < sizeof line - 1 && !strchr(line, '\n'); i++)
+        if (frame_receive_bytes(fd, line + i, 1))
+            break;
+    snprintf(expected, sizeof expected, "CONNECT %u\n", port);
+    assert_string_equal(line, expected);
+    frame_send_bytes(fd, answer, strlen(answer));
+    return fd;
+}
+
+static void take_job(struct guest *guest)
+{
+    struct frame_reader job = {.limit = AGENT_JOB_MAX};
+    const char *argument;
+
+    guest->control = accept_as(guest, AGENT_PORT, "OK 1\n");
+    if (frame_reader_read(&job, guest->control) == 1) {
+        guest->type = job.header.type;
+        argument = frame_field(&job, job.header.type == AGENT_EXEC ? "argument" : "path");
+        snprintf(guest->argument, sizeof guest->argument, "%s", argument ? argument : "");
+    }
+    frame_reader_release(&job);
+}
+
+static void send_number(int fd, uint32_t type, const char *key, uint64_t number)
+{
+    struct fields fields = {0};
+
+    fields_add_number(&fields, key, number);
+    frame_send(fd, type, &fields);
+    fields_release(&fields);
+}
+
+static void send_failed(int fd, const char *status, const char *code, const char *text)
+{
+    struct fields fields = {0};
+
+    fields_add(&fields, "status", status);
+    fields_add(&fields, "code", code);
+    fields_add(&fields, "text", text);
+    frame_send(fd, AGENT_FAILED, &fields);
+    fields_release(&fields);
+}
+
+static void take_streams(struct guest *guest, unsigned count)
+{
+    int fds[AGENT_STREAMS];
+
+    send_number(guest->control, AGENT_LISTENING, "port", PORT);
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = accept_as(guest, PORT, "OK 2\n");
+    for (unsigned i = 0; i < count; i++) {
+        struct frame_reader reader = {.limit = AGENT_FRAME_MAX};
+        uint64_t number = 0;
+
+        if (frame_reader_read(&reader, fds[i]) == 1 &&
+            frame_number(&reader, "number", AGENT_STREAMS - 1, &number))
+            guest->streams[number] = fds[i];
+        else
+            close(fds[i]);
+        frame_reader_release(&reader);
+    }
+    frame_send(guest->control, AGENT_STARTED, NULL);
+}
+
+static void close_all(struct guest *guest)
+{
+    for (unsigned i = 0; i < AGENT_STREAMS; i++) {
+        if (guest->streams[i] >= 0)
+            close(guest->streams[i]);
+        guest->streams[i] = -1;
+    }
+    if (guest->control >= 0)
+        close(guest->control);
+    guest->control = -1;
+}
+
+/* Until the host closes. */
+static void await_end(int fd)
+{
+    char bytes[256];
+
+    while (read(fd, bytes, sizeof bytes) > 0)
+        ;
+}
+
+static void *live(void *argument)
+{
+    struct guest *guest = argument;
+
+    guest->live(guest);
+    close_all(guest);
+    return NULL;
+}
+
+static void start(struct guest *guest, void (*life)(struct guest *guest))
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    memset(guest, 0, sizeof *guest);
+    scratch_open(&guest->scratch);
+    guest->live = life;
+    guest->control = -1;
+    for (unsigned i = 0; i < AGENT_STREAMS; i++)
+        guest->streams[i] = -1;
+    snprintf(guest->sandbox.socket, sizeof guest->sandbox.socket, "%s/vsock", guest->scratch.folder);
+    snprintf(address.sun_path, sizeof address.sun_path, "%.100s", guest->sandbox.socket);
+    guest->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(guest->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(guest->listener, 8), 0);
+    assert_int_equal(pthread_create(&guest->thread, NULL, live, guest), 0);
+}
+
+static void end(struct guest *guest)
+{
+    pthread_join(guest->thread, NULL);
+    close(guest->listener);
+    scratch_close(&guest->scratch);
+    short_deadlines = false;
+}
+
+/* --- commands --- */
+
+static int exec(struct guest *guest, int in, int out, int errors, uint64_t most,
+                struct husk_process **process, struct husk_err *err)
+{
+    const char *const arguments[] = {"job", NULL};
+    struct husk_command command;
+
+    husk_command_init(&command);
+    command.arguments = arguments;
+    command.stdin_fd = in;
+    command.stdout_fd = out;
+    command.stderr_fd = errors;
+    command.max_output = most;
+    return husk_sandbox_exec(&guest->sandbox, &command, process, err);
+}
+
+static int await(struct husk_process *process, struct husk_exit *result, struct husk_err *err)
+{
+    *result = (struct husk_exit){.size = sizeof *result};
+    return husk_process_wait(process, 20000, result, err);
+}
+
+static void assert_reads(int fd, const char *text)
+{
+    char bytes[256] = "";
+    size_t size = 0;
+
+    for (ssize_t got; (got = read(fd, bytes + size, sizeof bytes - 1 - size)) > 0;)
+        size += (size_t)got;
+    assert_string_equal(bytes, text);
+}
+
+static void echo(struct guest *guest)
+{
+    char bytes[64];
+    ssize_t size;
+
+    take_job(guest);
+    take_streams(guest, 3);
+    while ((size = read(guest->streams[AGENT_STDIN], bytes, sizeof bytes)) > 0)
+        frame_send_bytes(guest->streams[AGENT_STDOUT], bytes, (size_t)size);
+    frame_send_bytes(guest->streams[AGENT_STDERR], "done", 4);
+    send_number(guest->control, AGENT_EXITED, "status", 3);
+}
+
+static void moves_streams_both_ways(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct husk_exit result;
+    struct guest guest;
+    int in[2], out[2], errors[2];
+
+    (void)state;
+    assert_int_equal(pipe(in) | pipe(out) | pipe(errors), 0);
+    start(&guest, echo);
+    assert_int_equal(write(in[1], "there and back", 14), 14);
+    close(in[1]);
+    assert_int_equal(exec(&guest, in[0], out[1], errors[1], 0, &process, &err), 0);
+    assert_int_equal(await(process, &result, &err), 0);
+    assert_int_equal(result.status, 3);
+    assert_int_equal(result.signal, 0);
+    assert_string_equal(result.message, "");
+    close(out[1]);
+    close(errors[1]);
+    assert_reads(out[0], "there and back");
+    assert_reads(errors[0], "done");
+    husk_process_destroy(process);
+    end(&guest);
+    assert_int_equal(guest.type, AGENT_EXEC);
+    assert_string_equal(guest.argument, "job");
+    close(in[0]);
+    close(out[0]);
+    close(errors[0]);
+}
+
+static void dies_of_signals(struct guest *guest)
+{
+    struct frame_reader reader = {.limit = AGENT_FRAME_MAX};
+    uint64_t number = 0;
+
+    take_job(guest);
+    take_streams(guest, 0);
+    while (frame_reader_read(&reader, guest->control) == 1)
+        if (frame_number(&reader, "number", NSIG - 1, &number)) {
+            guest->signal = (int)number;
+            send_number(guest->control, AGENT_EXITED, "signal", number);
+        }
+    frame_reader_release(&reader);
+}
+
+static void passes_signals(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct husk_exit result = {.size = sizeof result};
+    struct guest guest;
+
+    (void)state;
+    start(&guest, dies_of_signals);
+    assert_int_equal(exec(&guest, -1, -1, -1, 0, &process, &err), 0);
+    assert_failure(husk_process_wait(process, 0, &result, &err), -ETIMEDOUT, &err, "still runs");
+    husk_process_signal(process, SIGTERM);
+    assert_int_equal(await(process, &result, &err), 0);
+    assert_int_equal(result.signal, SIGTERM);
+    assert_int_equal(result.status, 128 + SIGTERM);
+    husk_process_destroy(process);
+    end(&guest);
+}
+
+static void does_not_execute(struct guest *guest)
+{
+    take_job(guest);
+    take_streams(guest, 0);
+    send_failed(guest->control, "127", "2", "cannot\n\x1b[31mexecute it");
+    await_end(guest->control);
+}
+
+static void refuses_at_once(struct guest *guest)
+{
+    take_job(guest);
+    send_failed(guest->control, "99999999999", "99999999999", "no such user");
+    await_end(guest->control);
+}
+
+/* Numbers that do not fit are not believed, and text says nothing to a terminal. */
+static void tells_why_it_does_not_run(void **state)
+{
+    static void (*const lives[])(struct guest *guest) = {does_not_execute, refuses_at_once};
+    static const int statuses[] = {127, 125};
+    static const char *const texts[] = {"cannot??[31mexecute it: No such file or directory",
+                                        "no such user"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct husk_process *process;
+        struct husk_err err = {0};
+        struct husk_exit result;
+        struct guest guest;
+
+        start(&guest, lives[i]);
+        assert_int_equal(exec(&guest, -1, -1, -1, 0, &process, &err), 0);
+        assert_int_equal(await(process, &result, &err), 0);
+        assert_int_equal(result.status, statuses[i]);
+        assert_string_equal(result.message, texts[i]);
+        husk_process_destroy(process);
+        end(&guest);
+    }
+}
+
+static void writes_for_ever(struct guest *guest)
+{
+    struct frame_reader reader = {.limit = AGENT_FRAME_MAX};
+    uint64_t number = 0;
+
+    take_job(guest);
+    take_streams(guest, 1);
+    while (frame_send_bytes(guest->streams[AGENT_STDOUT], "0123456789", 10) == 0)
+        ;
+    if (frame_reader_read(&reader, guest->control) == 1)
+        frame_number(&reader, "number", NSIG - 1, &number);
+    guest->signal = (int)number;
+    send_number(guest->control, AGENT_EXITED, "signal", number);
+    frame_reader_release(&reader);
+}
+
+static void too_much_output_is_cut(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct husk_exit result;
+    struct guest guest;
+    int out[2];
+
+    (void)state;
+    assert_int_equal(pipe(out), 0);
+    start(&guest, writes_for_ever);
+    assert_int_equal(exec(&guest, -1, out[1], -1, 25, &process, &err), 0);
+    close(out[1]);
+    assert_int_equal(await(process, &result, &err), 0);
+    assert_int_equal(result.status, 125);
+    assert_non_null(strstr(result.message, "more than 25 bytes"));
+    assert_reads(out[0], "0123456789012345678901234");
+    husk_process_destroy(process);
+    end(&guest);
+    assert_int_equal(guest.signal, SIGKILL);
+    close(out[0]);
+}
+
+/* --- an agent that says nothing, breaks off, or lies --- */
+
+static void is_silent(struct guest *guest)
+{
+    take_job(guest);
+    await_end(guest->control);
+}
+
+static void does_not_accept(struct guest *guest)
+{
+    guest->control = accept_as(guest, AGENT_PORT, "");
+    await_end(guest->control);
+}
+
+static void breaks_off_first(struct guest *guest)
+{
+    guest->control = accept_as(guest, AGENT_PORT, "");
+}
+
+static void breaks_off_the_job(struct guest *guest)
+{
+    take_job(guest);
+}
+
+static void breaks_off_streams(struct guest *guest)
+{
+    take_job(guest);
+    send_number(guest->control, AGENT_LISTENING, "port", PORT);
+    close(accept_as(guest, PORT, "OK"));
+}
+
+static void answers_nonsense(struct guest *guest)
+{
+    guest->control = accept_as(guest, AGENT_PORT, "NO 1\n");
+    await_end(guest->control);
+}
+
+static void answers_without_end(struct guest *guest)
+{
+    guest->control = accept_as(guest, AGENT_PORT, "OK 11111111111111111111111111111111111111111");
+    await_end(guest->control);
+}
+
+static void says_a_bad_port(struct guest *guest)
+{
+    take_job(guest);
+    send_number(guest->control, AGENT_LISTENING, "port", UINT64_C(1) << 32);
+    await_end(guest->control);
+}
+
+static void says_too_much(struct guest *guest)
+{
+    const struct frame_header header = {.type = AGENT_LISTENING, .size = UINT32_MAX};
+
+    take_job(guest);
+    frame_send_bytes(guest->control, &header, sizeof header);
+    await_end(guest->control);
+}
+
+static void a_bad_agent_is_an_error(void **state)
+{
+    static const struct {
+        void (*live)(struct guest *guest);
+        int code;
+    } lives[] = {
+        {is_silent, -ETIMEDOUT}, {does_not_accept, -ETIMEDOUT}, {breaks_off_first, -ESHUTDOWN},
+        {breaks_off_the_job, -ESHUTDOWN}, {breaks_off_streams, -ESHUTDOWN},
+        {answers_nonsense, -ESHUTDOWN}, {answers_without_end, -ESHUTDOWN},
+        {says_a_bad_port, -ESHUTDOWN}, {says_too_much, -ESHUTDOWN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++) {
+        struct husk_process *process = NULL;
+        struct husk_err err = {0};
+        struct guest guest;
+
+        short_deadlines = lives[i].code == -ETIMEDOUT;
+        start(&guest, lives[i].live);
+        assert_failure(exec(&guest, -1, 1, -1, 0, &process, &err), lives[i].code, &err, "agent");
+        assert_null(process);
+        end(&guest);
+    }
+}
+
+static void breaks_off_the_command(struct guest *guest)
+{
+    take_job(guest);
+    take_streams(guest, 1);
+    frame_send_bytes(guest->streams[AGENT_STDOUT], "begun", 5);
+}
+
+static void says_a_bad_frame(struct guest *guest)
+{
+    const struct frame_header header = {.type = AGENT_EXITED, .size = 3};
+
+    take_job(guest);
+    take_streams(guest, 1);
+    frame_send_bytes(guest->streams[AGENT_STDOUT], "begun", 5);
+    frame_send_bytes(guest->control, &header, sizeof header);
+    frame_send_bytes(guest->control, "a=b", 3);
+    shutdown(guest->streams[AGENT_STDOUT], SHUT_WR);
+    await_end(guest->control);
+}
+
+static void a_command_may_be_lost(void **state)
+{
+    static void (*const lives[])(struct guest *guest) = {breaks_off_the_command, says_a_bad_frame};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct husk_process *process;
+        struct husk_err err = {0};
+        struct husk_exit result;
+        struct guest guest;
+        int out[2];
+
+        assert_int_equal(pipe(out), 0);
+        start(&guest, lives[i]);
+        assert_int_equal(exec(&guest, -1, out[1], -1, 0, &process, &err), 0);
+        close(out[1]);
+        assert_failure(await(process, &result, &err), -ESHUTDOWN, &err, "before the command");
+        assert_reads(out[0], "begun");
+        husk_process_destroy(process);
+        end(&guest);
+        close(out[0]);
+    }
+}
+
+static void floods(struct guest *guest)
+{
+    static char block[65536];
+
+    take_job(guest);
+    take_streams(guest, 1);
+    while (frame_send_bytes(guest->streams[AGENT_STDOUT], block, sizeof block) == 0)
+        ;
+}
+
+/* Its output goes where nobody reads, and nothing is left to wait for. */
+static void can_be_destroyed_while_blocked(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct guest guest;
+    int out[2];
+
+    (void)state;
+    assert_int_equal(pipe(out), 0);
+    start(&guest, floods);
+    assert_int_equal(exec(&guest, -1, out[1], -1, 0, &process, &err), 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = out[0], .events = POLLIN}, 1, 20000), 1);
+    husk_process_destroy(process);
+    end(&guest);
+    close(out[0]);
+    close(out[1]);
+}
+
+static void nobody_listens(void **state)
+{
+    struct husk_sandbox sandbox = {.socket = "/nonexistent/vsock"};
+    struct husk_err err = {0};
+    int sockets[4];
+
+    (void)state;
+    assert_failure(sandbox_ask(&sandbox, AGENT_STOP, NULL, &err), -ESHUTDOWN, &err, "has ended");
+    assert_failure(link_connect(sandbox.socket, 1, sockets, 4, &err), -ESHUTDOWN, &err, "has ended");
+}
+
+/* --- files --- */
+
+struct tree_entry {
+    uint32_t kind, mode;
+    uint64_t size;
+    int64_t seconds;
+    uint32_t nanoseconds, name_size;
+};
+
+static void gives_a_file(struct guest *guest)
+{
+    const struct tree_entry entry = {.kind = 1, .mode = 04755, .size = 4, .name_size = 4};
+
+    take_job(guest);
+    frame_send(guest->control, AGENT_DONE, NULL);
+    frame_send_bytes(guest->control, &entry, sizeof entry);
+    frame_send_bytes(guest->control, "namedata", 8);
+    await_end(guest->control);
+}
+
+static void gets_a_file(void **state)
+{
+    struct husk_err err = {0};
+    struct stat status;
+    struct guest guest;
+    char path[100];
+
+    (void)state;
+    for (int within = 0; within < 2; within++) {
+        start(&guest, gives_a_file);
+        snprintf(path, sizeof path, "%s/mine", guest.scratch.folder);
+        if (within) {
+            assert_int_equal(husk_sandbox_get(&guest.sandbox, "/a", path, 5000, &err), 0);
+            assert_int_equal(stat(path, &status), 0);
+            assert_int_equal(status.st_mode, S_IFREG | 0755);
+            assert_int_equal(status.st_size, 4);
+        } else {
+            assert_failure(husk_sandbox_get(&guest.sandbox, "/a", path, 4099, &err), -EFBIG, &err,
+                           "more than 4099 bytes");
+        }
+        end(&guest);
+        assert_int_equal(guest.type, AGENT_GET);
+        assert_string_equal(guest.argument, "/a");
+    }
+}
+
+static void fails_with_2_to_the_32(struct guest *guest)
+{
+    take_job(guest);
+    send_failed(guest->control, "0", "4294967296", "none\x1b of it");
+    await_end(guest->control);
+}
+
+static void fails_with_a_negative(struct guest *guest)
+{
+    take_job(guest);
+    send_failed(guest->control, "0", "4294967295", "none of it");
+    await_end(guest->control);
+}
+
+static void fails_with_0(struct guest *guest)
+{
+    take_job(guest);
+    send_failed(guest->control, "0", "0", "none of it");
+    await_end(guest->control);
+}
+
+/* Whatever the number is: it is no success, and nothing is taken for a tree. */
+static void a_failure_is_one(void **state)
+{
+    static void (*const lives[])(struct guest *guest) = {fails_with_2_to_the_32,
+                                                         fails_with_a_negative, fails_with_0};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct husk_err err = {0};
+        struct guest guest;
+
+        start(&guest, lives[i]);
+        assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -EIO, &err, "none");
+        end(&guest);
+        start(&guest, lives[i]);
+        assert_failure(husk_sandbox_put(&guest.sandbox, "/dev/null", "/a", &err), -EIO, &err, "none");
+        end(&guest);
+        assert_int_equal(guest.type, AGENT_PUT);
+    }
+}
+
+static void copies_may_break_off(void **state)
+{
+    struct husk_err err = {0};
+    struct guest guest;
+
+    (void)state;
+    start(&guest, breaks_off_the_job);
+    assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -ESHUTDOWN, &err, "ended");
+    end(&guest);
+    short_deadlines = true;
+    start(&guest, is_silent);
+    assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -ETIMEDOUT, &err,
+                   "does not answer");
+    end(&guest);
+    assert_failure(husk_sandbox_put(&guest.sandbox, "/nonexistent", "/a", &err), -ENOENT, &err,
+                   "/nonexistent");
+    assert_failure(husk_sandbox_put(&guest.sandbox, "", "/a", &err), -EINVAL, &err, "empty");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(moves_streams_both_ways),
+        cmocka_unit_test(passes_signals),
+        cmocka_unit_test(tells_why_it_does_not_run),
+        cmocka_unit_test(too_much_output_is_cut),
+        cmocka_unit_test(a_bad_agent_is_an_error),
+        cmocka_unit_test(a_command_may_be_lost),
+        cmocka_unit_test(can_be_destroyed_while_blocked),
+        cmocka_unit_test(nobody_listens),
+        cmocka_unit_test(gets_a_file),
+        cmocka_unit_test(a_failure_is_one),
+        cmocka_unit_test(copies_may_break_off),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
