@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ struct husk_process {
     bool exited;
     bool lost;     /* the sandbox ended before the command did */
     struct husk_exit result;
+    atomic_bool final; /* what the thread has written may be read: a descriptor alone orders nothing */
 };
 
 void husk_command_init_size(struct husk_command *command, size_t size)
@@ -95,6 +97,12 @@ static int ask(struct husk_process *process, const struct husk_sandbox *sandbox,
         process->control = sandbox_ask(sandbox, AGENT_EXEC, &fields, err);
     fields_release(&fields);
     return process->control < 0 ? process->control : 0;
+}
+
+static void conclude(struct husk_process *process)
+{
+    atomic_store_explicit(&process->final, true, memory_order_release);
+    eventfd_write(process->done, 1);
 }
 
 /* The command does not run. */
@@ -336,7 +344,7 @@ static void *live(void *argument)
         else if (sources[MACHINE].revents)
             note_end_of_machine(process);
     }
-    eventfd_write(process->done, 1);
+    conclude(process);
     return NULL;
 }
 
@@ -390,7 +398,7 @@ static int run(struct husk_process *process, const struct husk_sandbox *sandbox,
         return rc;
     rc = await_port(process, &port, err);
     if (rc == 0)
-        eventfd_write(process->done, 1);
+        conclude(process);
     if (rc <= 0)
         return rc;
     rc = connect_streams(process, sandbox, streams_of(command), port, err);
@@ -449,7 +457,7 @@ int husk_process_wait(struct husk_process *process, int timeout_ms, struct husk_
 
     while ((ready = poll(&done, 1, timeout_ms)) < 0 && errno == EINTR)
         ;
-    if (ready == 0)
+    if (ready <= 0 || !atomic_load_explicit(&process->final, memory_order_acquire))
         return fail(err, HUSK_ERR_INPUT, -ETIMEDOUT, "the command still runs");
     if (process->lost)
         return explain_loss(process, err);

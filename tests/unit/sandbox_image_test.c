@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Images: what is in one, and those that mkfs.ext4 makes. */
+#include "sandbox/image.h"
+#include "support/failure.h"
+#include "support/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+static struct husk_err err;
+
+static void need_mkfs(void)
+{
+    if (access("/usr/sbin/mkfs.ext4", X_OK) < 0 && access("/sbin/mkfs.ext4", X_OK) < 0)
+        skip();
+}
+
+static void knows_file_systems(void **state)
+{
+    static const struct {
+        const char *type, *magic;
+        off_t offset;
+    } all[] = {{"ext4", "\x53\xef", 1080}, {"squashfs", "hsqs", 0}, {"xfs", "XFSB", 0},
+               {"erofs", "\xe2\xe1\xf5\xe0", 1024}, {"btrfs", "_BHRfS_M", 65600}};
+    struct scratch scratch;
+    const char *type;
+
+    (void)state;
+    scratch_open(&scratch);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        size_t size = strlen(all[i].magic);
+        int fd = open(scratch_file(&scratch, "image", 0), O_WRONLY | O_CLOEXEC);
+
+        assert_int_equal(pwrite(fd, all[i].magic, size - 1, all[i].offset), size - 1);
+        assert_failure(image_type(scratch.path, &type, &err), -EINVAL, &err, "neither a folder");
+        assert_int_equal(pwrite(fd, all[i].magic, size, all[i].offset), size);
+        assert_int_equal(image_type(scratch.path, &type, &err), 0);
+        assert_string_equal(type, all[i].type);
+        close(fd);
+    }
+    assert_failure(image_type("/nonexistent\n", &type, &err), -ENOENT, &err, "/nonexistent?");
+    assert_failure(image_type(scratch.folder, &type, &err), -EINVAL, &err, "neither a folder");
+    scratch_close(&scratch);
+}
+
+static void a_scratch_disk_has_no_name(void **state)
+{
+    struct stat status;
+    int fd;
+
+    (void)state;
+    need_mkfs();
+    assert_failure(image_scratch(16 * MIB - 1, &err), -EINVAL, &err, "at least 16M");
+    fd = image_scratch(16 * MIB, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_int_equal(status.st_nlink, 0);
+    assert_int_equal(status.st_size, 16 * MIB);
+    close(fd);
+}
+
+static void a_layer_stays_and_is_locked(void **state)
+{
+    struct scratch scratch;
+    struct stat status;
+    const char *type;
+    char path[128];
+    int fd;
+
+    (void)state;
+    need_mkfs();
+    scratch_open(&scratch);
+    snprintf(path, sizeof path, "%s/layer", scratch.folder);
+    assert_failure(image_layer(path, MIB, &err), -EINVAL, &err, "too small");
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 0); /* or it were taken for one that is made */
+    fd = image_layer(path, 16 * MIB, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(image_type(path, &type, &err), 0);
+    assert_string_equal(type, "ext4");
+    assert_failure(image_layer(path, 0, &err), -EBUSY, &err, "another sandbox");
+    close(fd);
+    fd = image_layer(path, 0, &err); /* is there, and is not made anew */
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_int_equal(status.st_size, 16 * MIB);
+    close(fd);
+    assert_failure(image_layer(scratch.folder, 0, &err), -EISDIR, &err, "cannot open");
+    assert_failure(image_layer("/dev/null", 0, &err), -EINVAL, &err, "is no file");
+    scratch_close(&scratch);
+}
+
+/* A file that cannot be as large as it is to be: mkfs.ext4 does not make it. */
+static void a_layer_that_fails_is_empty_again(void **state)
+{
+    struct scratch scratch;
+    struct stat status;
+    char path[128];
+
+    (void)state;
+    need_mkfs();
+    scratch_open(&scratch);
+    snprintf(path, sizeof path, "%s/layer", scratch.folder);
+    assert_true(image_layer(path, UINT64_C(1) << 62, &err) < 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 0);
+    scratch_close(&scratch);
+}
+
+static void a_folder_is_packed_once(void **state)
+{
+    struct scratch scratch, cache;
+    char path[PATH_MAX], again[PATH_MAX], folder[128];
+    struct stat first, second;
+    const char *type;
+    int cancel = eventfd(1, EFD_CLOEXEC);
+
+    (void)state;
+    need_mkfs();
+    scratch_open(&scratch);
+    scratch_open(&cache);
+    setenv("XDG_CACHE_HOME", cache.folder, 1);
+    scratch_file(&scratch, "file", 100000);
+    assert_failure(image_pack(scratch.folder, NULL, cancel, path, &err), -ECANCELED, &err, "given up");
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(image_pack(scratch.folder, NULL, -1, path, &err), 0);
+    assert_int_equal(image_type(path, &type, &err), 0);
+    assert_string_equal(type, "ext4");
+    assert_int_equal(stat(path, &first), 0);
+    assert_int_equal(image_pack(scratch.folder, NULL, -1, again, &err), 0);
+    assert_string_equal(path, again);
+    assert_int_equal(stat(again, &second), 0);
+    assert_int_equal(first.st_ino, second.st_ino);
+    assert_int_equal(chmod(scratch.path, 0640), 0);
+    assert_int_equal(image_pack(scratch.folder, NULL, -1, again, &err), 0);
+    assert_string_not_equal(path, again);
+    assert_failure(image_pack("/nonexistent", NULL, -1, path, &err), -ENOENT, &err, "cannot read");
+    close(cancel);
+    snprintf(folder, sizeof folder, "rm -r %.64s", cache.folder);
+    assert_int_equal(system(folder), 0);
+    scratch_close(&scratch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_file_systems),
+        cmocka_unit_test(a_scratch_disk_has_no_name),
+        cmocka_unit_test(a_layer_stays_and_is_locked),
+        cmocka_unit_test(a_layer_that_fails_is_empty_again),
+        cmocka_unit_test(a_folder_is_packed_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
