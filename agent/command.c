@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define CGROUP "/sys/fs/cgroup/jobs"
-#define PROCESSES_KEPT 64 /* of the kernel's threads, for the agent */
+#define PROCESSES_KEPT 64L /* of the kernel's threads, for the agent */
 
 enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
@@ -454,32 +454,38 @@ static void tell_exit(const struct command *command)
     fields_release(&fields);
 }
 
+static void run(struct command *command)
+{
+    int rc = accept_streams(command);
+
+    rc = rc ?: make_streams(command);
+    if (rc) {
+        refuse(command->control, STATUS_FAILED, -rc, "cannot make the command's streams");
+        return;
+    }
+    if (!start(command))
+        return;
+    close_theirs(command);
+    command->pidfd = (int)syscall(SYS_pidfd_open, command->pid, 0);
+    frame_send(command->control, AGENT_STARTED, NULL);
+    live(command);
+    if (command->control >= 0)
+        tell_exit(command);
+}
+
 void command_serve(int control, const struct frame_reader *job)
 {
     struct command command = {.control = control, .reader = {.limit = AGENT_FRAME_MAX,
                                                            .flags = MSG_DONTWAIT}};
-    int rc;
 
     for (unsigned i = 0; i < AGENT_STREAMS; i++) {
         command.sockets[i] = command.ours[i] = command.theirs[i] = -1;
         command.pumps[i] = (struct pump)PUMP_CLOSED;
     }
-    if (!understand(&command, job))
-        return;
-    rc = accept_streams(&command);
-    rc = rc ?: make_streams(&command);
-    if (rc) {
-        refuse(control, STATUS_FAILED, -rc, "cannot make the command's streams");
-        return;
-    }
-    if (!start(&command))
-        return;
-    close_theirs(&command);
-    command.pidfd = (int)syscall(SYS_pidfd_open, command.pid, 0);
-    frame_send(control, AGENT_STARTED, NULL);
-    live(&command);
-    if (command.control >= 0)
-        tell_exit(&command);
+    if (understand(&command, job))
+        run(&command);
+    free(command.arguments);
+    free(command.environment);
 }
 
 /* --- room for the agent --- */

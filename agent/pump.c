@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE (64u * 1024)
+#define BUFFER_SIZE ((size_t)64 * 1024)
 
 int pump_open(struct pump *pump, int from, int to)
 {

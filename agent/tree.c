@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK_SIZE (256u * 1024)
+#define BLOCK_SIZE ((size_t)256 * 1024)
 
 enum tree_kind { TREE_FILE = 1, TREE_FOLDER, TREE_LINK, TREE_END, TREE_FAILED };
 

@@ -51,7 +51,7 @@ int vsock_listen(uint32_t *port)
 int vsock_accept(int listener)
 {
     for (;;) {
-        struct sockaddr_vm peer;
+        struct sockaddr_vm peer = {0};
         socklen_t size = sizeof peer;
         int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
 

@@ -105,7 +105,7 @@ static void copy(struct console_tail *tail, char text[TAIL_SIZE + 1])
 
 void console_tail_show(struct console_tail *tail, const struct husk_log *log, char line[160])
 {
-    char text[TAIL_SIZE + 1], *start, *next;
+    char text[TAIL_SIZE + 1] = "", *start, *next;
     unsigned lines = 0;
 
     copy(tail, text);

@@ -53,7 +53,7 @@ int find_cache(char path[PATH_MAX], struct husk_err *err)
              given ? "" : "/.cache");
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make the folder %s", path);
-    strcat(path, "/husk");
+    snprintf(path + strlen(path), sizeof "/husk", "/husk");
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make the folder %s", path);
     return 0;

@@ -14,7 +14,7 @@
 
 static void set_deadline(int fd, unsigned ms)
 {
-    const struct timeval time = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+    const struct timeval time = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000L};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -166,14 +167,16 @@ struct listing {
 static uint64_t resident(int pid)
 {
     char path[48], line[128];
-    unsigned long long kib = 0;
+    uint64_t kib = 0;
     FILE *file;
 
     snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
     file = fopen(path, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "Rss: %llu kB", &kib) == 1)
+        if (strncmp(line, "Rss:", 4) == 0) {
+            kib = strtoull(line + 4, NULL, 10);
             break;
+        }
     if (file)
         fclose(file);
     return kib * 1024;

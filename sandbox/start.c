@@ -239,7 +239,7 @@ int husk_sandbox_start(const struct husk_sandbox_config *config, const struct hu
                        struct husk_sandbox **out, struct husk_err *err)
 {
     struct husk_sandbox *sandbox = calloc(1, sizeof *sandbox);
-    struct husk_sandbox_config own;
+    struct husk_sandbox_config own = {0};
     int rc;
 
     if (!sandbox)
