@@ -13,6 +13,8 @@ set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION misc)
+# Sandboxes: mke2fs packs a root into an image, virtiofsd shares a folder live.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "e2fsprogs, virtiofsd | qemu-system-common")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON) # and with it the trigger of ldconfig
 include(CPack)

@@ -29,6 +29,9 @@ class Package(InstallTest):
         self.assertEqual(packages, {"libc6", "libjansson4", "liburing2", "libfdt1", "zlib1g",
                                     "libslirp0", "libseccomp2"})
 
+    def test_what_sandboxes_want(self):
+        self.assertEqual(self.field("Recommends"), "e2fsprogs, virtiofsd | qemu-system-common")
+
     def test_contents(self):
         lines = [line.split(None, 5) for line in run("dpkg-deb", "-c", self.deb).splitlines()]
         files = {words[5].split(" -> ")[0]: words for words in lines if words[0][0] != "d"}
@@ -36,7 +39,7 @@ class Package(InstallTest):
                     if not path.is_dir()}
         self.assertEqual(set(files), expected)
         for path, words in files.items():
-            program = path.endswith(("/husk-net-user", "/bin/husk"))
+            program = path.endswith(("/husk-agent", "/husk-net-user", "/bin/husk"))
             self.assertEqual(words[1], "root/root", path)
             if words[0][0] == "-":
                 self.assertEqual(words[0], "-rwxr-xr-x" if program else "-rw-r--r--", path)

@@ -50,16 +50,18 @@ int main(int argc, char **argv)
 """
 
 
-def example():
+def examples():
+    """Of a machine, and of a sandbox."""
     text = (installed.SOURCE / "docs/embedding.md").read_text(encoding="utf-8")
-    return re.search(r"^```c\n(.*?)^```", text, re.MULTILINE | re.DOTALL).group(1)
+    return re.findall(r"^```c\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 class Embed(InstallTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for name, text in (("job.c", example()), ("namesakes.c", NAMESAKES),
+        for name, text in (("job.c", examples()[0]), ("sandbox.c", examples()[1]),
+                           ("namesakes.c", NAMESAKES),
                            ("network.c", NETWORK)):
             (cls.folder / name).write_text(text, encoding="utf-8")
 
@@ -90,8 +92,30 @@ class Embed(InstallTest):
             self.assertEqual(done.returncode, 1)
             self.assertIn("/dev/kvm", done.stderr)
 
-    def test_example_is_short(self):
-        self.assertLessEqual(len(example().splitlines()), 40)
+    def test_examples_are_short(self):
+        self.assertEqual([len(text.splitlines()) <= 40 for text in examples()], [True, True])
+
+    def assert_builds_both_ways(self, source, *options):
+        """Yields the program on the shared library, then that on the archive."""
+        archive = self.pkg_config("--variable=libdir")[0] + "/libhusk.a"
+        program = self.compile(source, *options, *self.pkg_config("--cflags", "--libs"))
+        self.assertIn(installed.SONAME, self.needed(program))
+        yield program
+        program = self.compile(source, *options, *self.pkg_config("--cflags"), archive)
+        self.assertEqual(self.needed(program), ["libc.so.6"])
+        yield program
+
+    def test_sandbox(self):
+        for program in self.assert_builds_both_ways("sandbox.c"):
+            environment = {**os.environ, "LD_LIBRARY_PATH": str(self.library)}
+            done = subprocess.run([program], env=environment, timeout=60, check=False)
+            self.assertEqual(done.returncode, 125)
+
+    def test_runner(self):
+        source = self.prefix / "share/doc/husk/examples/runner.c"
+        for program in self.assert_builds_both_ways(source, "-pthread"):
+            environment = {**os.environ, "LD_LIBRARY_PATH": str(self.library)}
+            self.assertIn("NAME<TAB>COMMAND", run(program, "--help", env=environment))
 
     def test_pkg_config(self):
         self.assertEqual(self.pkg_config("--modversion"), [installed.VERSION])

@@ -17,11 +17,13 @@ class Tree(InstallTest):
                  for page in (installed.SOURCE / "docs").glob("*.3")}
         expected = pages | {
             "bin/husk",
+            "libexec/husk/husk-agent",
             "libexec/husk/husk-net-user",
             "include/husk.h",
             "share/man/man1/husk.1",
             "share/doc/husk/LICENSE",
             "share/doc/husk/embedding.md",
+            "share/doc/husk/examples/runner.c",
             f"{library}/libhusk.a",
             f"{library}/libhusk.so",
             f"{library}/{installed.SONAME}",
@@ -68,7 +70,8 @@ class Tree(InstallTest):
             named |= set(re.findall(r"husk_\w+", re.search(r"^\.SH NAME\n(.*)", text, re.M)[1]))
             synopsis = " ".join(re.findall(r'^\.B "(.*)"$', text, re.MULTILINE))
             prototypes |= {" ".join(words.split()) for words in re.findall(r"[^;]+;", synopsis)}
-        self.assertEqual(named, installed.declared() | {"husk_config_init", "husk_err", "husk_log"})
+        self.assertEqual(named, installed.declared() | {
+            "husk_config_init", "husk_sandbox_config_init", "husk_command_init", "husk_err", "husk_log"})
         header = (self.prefix / "include/husk.h").read_text(encoding="utf-8")
         for words in re.findall(r"^HUSK_API\s([^;]+;)", header, re.MULTILINE):
             prototype = re.sub(r"\(\s+", "(", " ".join(words.split()))
