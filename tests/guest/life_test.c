@@ -320,12 +320,15 @@ static void *live_often(void *argument)
 
     (void)argument;
     for (unsigned i = 0; i < cycles; i++) {
+        const struct husk_net net = {.kind = HUSK_NET_USER, .name = getenv("HUSK_NET_USER"), .fd = -1};
         struct husk_config config;
         struct husk_vm *vm = NULL;
 
         configure(&config, i % 2 ? "spin" : "halt", -1);
         config.cpus = 1 + i % 3;
         config.iothreads = i % 2;
+        config.nets = &net;
+        config.net_count = i % 4 == 3; /* a child of this process */
         if (husk_vm_create(&config, NULL, &vm, NULL)) {
             failed++;
             continue;

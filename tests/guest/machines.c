@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machines.h"
 
+#include <errno.h>
 #include <dirent.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -128,6 +130,8 @@ void assert_nothing_left(const struct usage *before, unsigned machines)
 
     assert_int_equal(now.files, before->files);
     assert_int_equal(now.threads, before->threads);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
     if (getenv("HUSK_SANITIZED") && *getenv("HUSK_SANITIZED"))
         return; /* it keeps books in memory of its own */
     assert_in_range(now.mappings, 0, before->mappings + machines / 2);

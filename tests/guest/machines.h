@@ -42,7 +42,7 @@ struct usage {
 struct usage usage(void);
 
 /*
- * Descriptors and threads to the last one. Mappings are libc's as well, so one that each machine
+ * Descriptors, threads and children to the last one. Mappings are libc's as well, so one that each machine
  * leaves is looked for, and the memory of one guest, which may have merged with a neighbour.
  */
 void assert_nothing_left(const struct usage *before, unsigned machines);
