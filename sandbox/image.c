@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -57,43 +57,50 @@ int image_type(const char *path, const char **type, struct husk_err *err)
 
 /* --- a folder, packed --- */
 
-/* What nftw() has found, which gives its callback no context: one walk at a time. */
+/* What a walk through the folder has found. */
 struct survey {
     uint64_t digest; /* FNV-1a of all names, sizes and times */
     uint64_t bytes;
     uint64_t files;
 };
 
-static _Thread_local struct survey *survey;
-
-static void digest(const void *bytes, size_t size)
+static void digest(struct survey *survey, const void *bytes, size_t size)
 {
     for (const unsigned char *at = bytes; size-- > 0; at++)
         survey->digest = (survey->digest ^ *at) * UINT64_C(0x100000001b3);
 }
 
-static int look(const char *path, const struct stat *status, int type, struct FTW *where)
+static void look(struct survey *survey, const FTSENT *entry)
 {
-    (void)type;
-    (void)where;
-    digest(path, strlen(path));
-    digest(&status->st_mode, sizeof status->st_mode);
-    digest(&status->st_ino, sizeof status->st_ino);
-    digest(&status->st_ctim, sizeof status->st_ctim);
+    const struct stat *status = entry->fts_statp;
+
+    digest(survey, entry->fts_path, entry->fts_pathlen);
+    digest(survey, &status->st_mode, sizeof status->st_mode);
+    digest(survey, &status->st_ino, sizeof status->st_ino);
+    digest(survey, &status->st_ctim, sizeof status->st_ctim);
     if (S_ISREG(status->st_mode))
         survey->bytes += (uint64_t)status->st_blocks * 512;
     survey->files++;
-    return 0;
 }
 
 static int survey_folder(struct survey *found, const char *folder, struct husk_err *err)
 {
-    int rc;
+    char *folders[] = {(char *)folder, NULL};
+    FTS *walk = fts_open(folders, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+    FTSENT *entry;
+    int rc = walk ? 0 : -errno;
 
     *found = (struct survey){.digest = UINT64_C(0xcbf29ce484222325)};
-    survey = found;
-    rc = nftw(folder, look, 32, FTW_PHYS | FTW_MOUNT) < 0 ? -errno : 0;
-    survey = NULL;
+    while (rc == 0 && (errno = 0, entry = fts_read(walk))) {
+        if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR)
+            rc = -entry->fts_errno;
+        else if (entry->fts_info != FTS_DP)
+            look(found, entry);
+    }
+    if (rc == 0)
+        rc = -errno;
+    if (walk)
+        fts_close(walk);
     return rc ? fail_sys(err, HUSK_ERR_INPUT, rc, "cannot read the folder \"%s\"", folder) : 0;
 }
 
