@@ -6,6 +6,7 @@
 #include "agent/protocol.h"
 #include "agent/tree.h"
 #include "sandbox/fail.h"
+#include "sandbox/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 static int await_done(int socket, const char *guest, struct husk_err *err)
 {
     struct frame_reader reader = {.limit = AGENT_FRAME_MAX};
-    int rc = frame_reader_read(&reader, socket);
+    int rc = link_read_frame(socket, &reader);
     uint64_t code = EIO;
     const char *text;
 

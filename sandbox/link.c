@@ -5,11 +5,13 @@
 #include "sandbox/fail.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static void set_deadline(int fd, unsigned ms)
@@ -50,6 +52,27 @@ static int ask(const char *path, uint32_t port)
     if (rc == 0)
         return fd;
     close(fd);
+    return rc;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
+}
+
+int link_read_frame(int socket, struct frame_reader *reader)
+{
+    struct pollfd source = {.fd = socket, .events = POLLIN};
+    int64_t deadline = now_ms() + LINK_TIMEOUT_MS, left;
+    int rc = 0;
+
+    reader->flags = MSG_DONTWAIT;
+    while (rc == 0 && (left = deadline - now_ms()) > 0)
+        if (poll(&source, 1, (int)left) > 0)
+            rc = frame_reader_read(reader, socket);
     return rc;
 }
 

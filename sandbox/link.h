@@ -6,6 +6,7 @@
 #ifndef HUSK_SANDBOX_LINK_H
 #define HUSK_SANDBOX_LINK_H
 
+#include "agent/frame.h"
 #include "husk.h"
 
 #include <stdint.h>
@@ -18,6 +19,12 @@
  */
 int link_connect(const char *path, uint32_t port, int *sockets, unsigned count,
                  struct husk_err *err);
+
+/*
+ * The guest's next frame, within LINK_TIMEOUT_MS in all, however it dribbles. 1, or what
+ * frame_reader_read() gives; 0: the time is over.
+ */
+int link_read_frame(int socket, struct frame_reader *reader);
 
 /* Takes the deadline away, from a connection on which there is no hurry. */
 void link_wait_for_ever(int socket);

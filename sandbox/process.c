@@ -124,7 +124,7 @@ static void note_failure(struct husk_process *process)
 /* 1: the port for the streams; 0: it does not run, as noted; or -errno. */
 static int await_port(struct husk_process *process, uint32_t *port, struct husk_err *err)
 {
-    int rc = frame_reader_read(&process->reader, process->control);
+    int rc = link_read_frame(process->control, &process->reader);
     uint64_t number;
 
     if (rc == 1 && process->reader.header.type == AGENT_FAILED) {

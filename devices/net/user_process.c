@@ -29,8 +29,13 @@ struct net_user {
 
 static int find_program(char path[PATH_MAX], const char *given, struct err *err)
 {
-    if (!given)
-        return program_find(path, PROGRAM, err);
+    struct err missing = {0};
+    int rc;
+
+    if (!given) {
+        rc = program_find(path, PROGRAM, &missing);
+        return rc ? err_set(err, rc, "%s, or say where it is by program=PATH", missing.message) : 0;
+    }
     snprintf(path, PATH_MAX, "%s", given);
     return access(given, X_OK) < 0 ? err_sys(err, -errno, "cannot run \"%s\"", given) : 0;
 }

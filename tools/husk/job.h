@@ -18,6 +18,9 @@ struct job {
  */
 int job_signals(void);
 
+/* From here on signals end this process again, as by default. */
+void job_release_signals(void);
+
 /* The status of the whole: the command's, 124, 125 or 128+signal. What is wrong is said. */
 int job_run(struct job *job);
 

@@ -97,8 +97,10 @@ static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, in
         .timeout_ms = options->timeout_ms,
         .signal_fd = signal_fd,
     };
-    int status = job_run(&job), fetched = fetch(sandbox, options);
+    int status = job_run(&job), fetched;
 
+    job_release_signals(); /* a sandbox may take its time to give files, for ever even */
+    fetched = fetch(sandbox, options);
     return status ? status : fetched;
 }
 
