@@ -23,6 +23,8 @@ import net
 import picture
 import process
 import report
+import sandbox
+import sandbox_inside
 import stats
 import workload
 
@@ -259,6 +261,76 @@ class Phases(unittest.TestCase):
             {"name": "A", "turn": 1, "figures": {"userspace": 7}})]
         self.assertEqual(boot.collect(lines, contestants, 1, lambda line: None), {"cpu": "x"})
         self.assertEqual(contestants[0].samples, {"userspace": [7]})
+        self.assertEqual(contestants[1].failure, "no")
+
+
+class Sandbox(unittest.TestCase):
+    ALL = {"QEMU": "/q", "podman": "/p", "crun": "/c"}
+    NONE = dict.fromkeys(ALL)
+
+    def test_every_contestant_runs_the_same_command(self):
+        for result, _, _ in sandbox.make_contestants("/husk", self.ALL):
+            words = " ".join(result.command)
+            self.assertTrue("{bundle}" in words or words.count("/bin/echo hello") == 1, words)
+        alone = sandbox.make_contestants("/husk", self.NONE)
+        self.assertEqual({result.command[0] for result, _, _ in alone}, {"/husk"})
+
+    def test_contestants_are_chosen_by_name(self):
+        made = sandbox.make_contestants("/husk", self.ALL)
+        self.assertEqual(sandbox.chosen(made, None), made)
+        self.assertEqual([one[0].name for one in sandbox.chosen(made, "Husk, cold;crun")],
+                         ["Husk, cold", "crun"])
+        with self.assertRaises(SystemExit):
+            sandbox.chosen(made, "runc")
+
+    def test_ratios_and_standing_sandboxes_are_of_contestants(self):
+        names = {result.name for result, _, _ in sandbox.make_contestants("/husk", self.ALL)}
+        self.assertEqual({name for _, *pair in sandbox.ratios() for name in pair} - names, set())
+        self.assertEqual(set(sandbox.standing_commands("/husk", self.ALL)) - names, set())
+        self.assertEqual(list(sandbox.standing_commands("/husk", self.NONE)), ["Husk"])
+
+    def test_the_peers_configuration_is_fields(self):
+        config = sandbox.peer_config(["a.ko", "b.ko"])
+        self.assertTrue(config.startswith(b"module=a.ko\0module=b.ko\0hostname="), config)
+        self.assertTrue(config.endswith(b"\0"), config)
+
+    def test_phases_make_up_the_whole(self):
+        times = {"kvm_entry": [1.5, 2.5], boot_inside.MARK: [3.5]}
+        figures = sandbox_inside.figures_of(1.0, 4.5, 5.0, times)
+        self.assertEqual([figures[phase] for phase in sandbox.PHASES], [500, 2000, 1000, 500])
+        self.assertEqual((figures["exit"], figures["first_byte"]), (4000, 3500))
+        self.assertEqual(figures["beyond"], 100)
+
+    def test_a_machine_without_the_mark_has_no_figures_and_a_container_no_phases(self):
+        self.assertIsNone(sandbox_inside.figures_of(1.0, 2.0, 3.0, {"kvm_entry": [1.5]}))
+        self.assertEqual(sandbox_inside.figures_of(1.0, 2.0, 3.0, None),
+                         {"exit": 2000, "first_byte": 1000, "end": 1000})
+
+    def test_a_run_has_its_word_and_its_status(self):
+        with tempfile.TemporaryFile() as errors:
+            began, spoke, ended, status = sandbox_inside.run_to_end(
+                ["/bin/sh", "-c", "echo hello; exit 3"], errors, 60)
+            self.assertTrue(began <= spoke <= ended)
+            self.assertEqual(status, 3)
+            _, spoke, _, status = sandbox_inside.run_to_end(["/bin/true"], errors, 60)
+            self.assertEqual((spoke, status), (None, 0))
+
+    def test_a_run_that_hangs_is_ended(self):
+        with tempfile.TemporaryFile() as errors:
+            _, spoke, _, status = sandbox_inside.run_to_end(["/bin/sleep", "1000"], errors, 0.05)
+        self.assertEqual((spoke, status), (None, -9))
+
+    def test_collected_with_the_worst_of_a_hundred(self):
+        contestants = [report.Result("A", []), report.Result("B", [])]
+        lines = [json.dumps(line) for line in (
+            {"machine": {"cpu": "x"}},
+            {"name": "A", "turn": 0, "figures": {"exit": 100}},
+            {"name": "A", "turn": 1, "figures": {"exit": 7}},
+            {"name": "A", "turn": 2, "figures": {"exit": 9}},
+            {"name": "B", "turn": 1, "failure": "no"})]
+        self.assertEqual(sandbox.collect(lines, contestants, lambda line: None), {"cpu": "x"})
+        self.assertEqual(contestants[0].samples["exit"], [7, 9])
+        self.assertAlmostEqual(contestants[0].samples["exit_p99"][0], 8.98)
         self.assertEqual(contestants[1].failure, "no")
 
 

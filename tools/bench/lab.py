@@ -32,14 +32,16 @@ def firmware(qemu):
 class Lab:
     """A session of tools/lab: the one that is named, or one of our own for the time."""
 
-    def __init__(self, build, session, architecture=host.ARCHITECTURE):
+    def __init__(self, build, session, architecture=host.ARCHITECTURE, memory=None):
         self._own = None if session else tempfile.TemporaryDirectory(prefix="husk-bench-")
+        self._start_options = ["--memory", str(memory)] if memory else []
         self._options = ["--arch", architecture, "--build", str(build),
                          "--session", str(session or Path(self._own.name, "lab"))]
 
     def __enter__(self):
         if self._own:
-            subprocess.run([TOOLS / "lab/start", *self._options], check=True)
+            subprocess.run([TOOLS / "lab/start", *self._options, *self._start_options],
+                           check=True)
         return self
 
     def __exit__(self, *_):
