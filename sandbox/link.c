@@ -63,10 +63,19 @@ static int64_t now_ms(void)
     return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
 }
 
+static int64_t deadline_of(int fd)
+{
+    struct timeval time = {0};
+    socklen_t size = sizeof time;
+
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, &size);
+    return time.tv_sec * INT64_C(1000) + time.tv_usec / 1000;
+}
+
 int link_read_frame(int socket, struct frame_reader *reader)
 {
     struct pollfd source = {.fd = socket, .events = POLLIN};
-    int64_t deadline = now_ms() + LINK_TIMEOUT_MS, left;
+    int64_t deadline = now_ms() + deadline_of(socket), left;
     int rc = 0;
 
     reader->flags = MSG_DONTWAIT;

@@ -21,7 +21,7 @@ int link_connect(const char *path, uint32_t port, int *sockets, unsigned count,
                  struct husk_err *err);
 
 /*
- * The guest's next frame, within LINK_TIMEOUT_MS in all, however it dribbles. 1, or what
+ * The guest's next frame, within the socket's deadline in all, however it dribbles. 1, or what
  * frame_reader_read() gives; 0: the time is over.
  */
 int link_read_frame(int socket, struct frame_reader *reader);
