@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,11 @@ static void open_late_modules(const struct config *config, struct late_modules *
 
 void boot_load_late(struct late_modules *late)
 {
+    const struct sched_param none = {0};
     bool child = late->count > 0 && fork() == 0;
+
+    if (child) /* commands come first */
+        sched_setscheduler(0, SCHED_IDLE, &none);
 
     for (unsigned i = 0; i < late->count; i++) {
         if (child)
