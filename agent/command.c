@@ -197,6 +197,7 @@ static int make_terminal(struct command *command)
 
     if (openpty(&master, &slave, NULL, NULL, &command->window) < 0)
         return -errno;
+    fcntl(slave, F_SETFD, FD_CLOEXEC);
     if (fchown(slave, command->account.uid, (gid_t)-1) < 0)
         return -errno;
     for (unsigned i = 0; i < AGENT_STREAMS; i++)

@@ -145,6 +145,8 @@ int husk_sandbox_get(struct husk_sandbox *sandbox, const char *guest, const char
     rc = rc ?: open_target(&target, to, err);
     if (rc)
         return rc;
+    if (strcmp(from, "/") == 0 && !target.name)
+        target.name = "."; /* it has no name; what is in it goes into the folder */
     socket = ask(sandbox, AGENT_GET, from, err);
     rc = socket < 0 ? socket : receive(socket, &target, guest, err);
     if (socket >= 0)
