@@ -6,81 +6,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define INHERITED 3
-
-/* Signals as a program of a shell has them, and no descriptor of ours but one. */
-static int spawn(pid_t *pid, const char *program, const char *const *arguments, int out,
-                 int inherited)
-{
-    static char *const environment[] = {
-        (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    int rc;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_init(&actions);
-    rc = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    rc = rc ?: posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    rc = rc ?: posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
-    if (rc == 0 && inherited >= 0)
-        rc = posix_spawn_file_actions_adddup2(&actions, inherited, INHERITED);
-    rc = rc ?: posix_spawn_file_actions_addclosefrom_np(&actions,
-                                                        inherited >= 0 ? INHERITED + 1 : INHERITED);
-    rc = rc ?: posix_spawn(pid, program, &actions, &attributes, (char *const *)arguments,
-                           environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return -rc;
-}
-
-/* A pipe whose ends are above the numbers that the program's are moved to. */
-static int open_pipe(int ends[2])
-{
-    int low[2], rc = 0;
-
-    if (pipe2(low, O_CLOEXEC) < 0)
-        return -errno;
-    for (unsigned i = 0; i < 2; i++) {
-        ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, INHERITED + 1);
-        if (ends[i] < 0)
-            rc = -errno;
-        close(low[i]);
-    }
-    return rc;
-}
 
 int run_start(struct run *run, const char *program, const char *const *arguments, int inherited,
               struct husk_err *err)
 {
-    int ends[2] = {-1, -1};
-    int rc = open_pipe(ends);
+    struct err inner = {0};
+    int ends[2], rc;
 
-    *run = (struct run){.pid = -1, .said = ends[0]};
-    if (rc == 0)
-        rc = spawn(&run->pid, program, arguments, ends[1], inherited);
-    if (ends[1] >= 0)
-        close(ends[1]);
+    *run = (struct run){.child = CHILD_NONE, .said = -1};
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot run %s", program);
+    rc = child_start(&run->child, &(struct child_command){
+        .program = program,
+        .arguments = arguments,
+        .descriptors = (const int[]){-1, ends[1], ends[1], inherited},
+        .descriptor_count = inherited < 0 ? 3 : 4,
+    }, &inner);
+    close(ends[1]);
+    run->said = ends[0];
     if (rc == 0)
         return 0;
-    if (ends[0] >= 0)
-        close(ends[0]);
-    return fail_sys(err, HUSK_ERR_HOST, rc, "cannot run %s", program);
+    close(ends[0]);
+    return fail(err, HUSK_ERR_HOST, rc, "%s", inner.message);
 }
 
 /* Keeps the last line that is not empty. */
@@ -100,17 +49,12 @@ static void hear(struct run *run, const char *text, size_t size)
 
 static int reap(struct run *run, struct husk_err *err)
 {
-    int status = 0;
+    int status = child_wait(&run->child);
 
-    while (waitpid(run->pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    run->pid = -1;
     close(run->said);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (status == 0)
         return 1;
-    return fail(err, HUSK_ERR_HOST, -EIO, "it failed (%s %d): %s",
-                WIFEXITED(status) ? "status" : "signal",
-                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), run->line);
+    return fail(err, HUSK_ERR_HOST, -EIO, "it failed (status %d): %s", status, run->line);
 }
 
 int run_wait(struct run *run, int ms, struct husk_err *err)
@@ -131,8 +75,8 @@ int run_wait(struct run *run, int ms, struct husk_err *err)
 
 void run_abort(struct run *run)
 {
-    if (run->pid < 0)
+    if (run->child.pidfd < 0)
         return;
-    kill(run->pid, SIGKILL);
-    reap(run, NULL);
+    child_end(&run->child);
+    close(run->said);
 }

@@ -3,12 +3,11 @@
 #ifndef HUSK_SANDBOX_RUN_H
 #define HUSK_SANDBOX_RUN_H
 
+#include "core/child.h"
 #include "husk.h"
 
-#include <sys/types.h>
-
 struct run {
-    pid_t pid;
+    struct child child;
     int said; /* what it writes to its outputs */
     char line[160]; /* the last of that */
 };

@@ -205,7 +205,22 @@ static int detach(struct sandbox_options *options)
 
 /* --- commands --- */
 
-int sandbox_command(int argc, char **argv, uint64_t started)
+static int run_in(struct sandbox_options *options, uint64_t started)
+{
+    struct husk_sandbox *sandbox;
+    struct husk_err err = {0};
+    int signal_fd = job_signals(), status;
+
+    (void)started;
+    if (husk_sandbox_open(options->name, &sandbox, &err))
+        return report(&err);
+    status = run(options, sandbox, signal_fd);
+    husk_sandbox_destroy(sandbox);
+    return status;
+}
+
+static int with_options(int argc, char **argv, uint64_t started,
+                        int (*act)(struct sandbox_options *options, uint64_t started))
 {
     static struct sandbox_options options; /* too large for a stack */
     int status = STATUS_SANDBOX;
@@ -217,41 +232,24 @@ int sandbox_command(int argc, char **argv, uint64_t started)
     case SANDBOX_BAD:
         break;
     case SANDBOX_RUN:
-        status = options.detach ? detach(&options) : foreground(&options, started);
+        status = act(&options, started);
         break;
     }
     sandbox_options_release(&options);
     return status;
 }
 
-static int run_in(struct sandbox_options *options)
+static int run_new(struct sandbox_options *options, uint64_t started)
 {
-    struct husk_sandbox *sandbox;
-    struct husk_err err = {0};
-    int signal_fd = job_signals(), status;
+    return options->detach ? detach(options) : foreground(options, started);
+}
 
-    if (husk_sandbox_open(options->name, &sandbox, &err))
-        return report(&err);
-    status = run(options, sandbox, signal_fd);
-    husk_sandbox_destroy(sandbox);
-    return status;
+int sandbox_command(int argc, char **argv, uint64_t started)
+{
+    return with_options(argc, argv, started, run_new);
 }
 
 int exec_command(int argc, char **argv)
 {
-    static struct sandbox_options options;
-    int status = STATUS_SANDBOX;
-
-    switch (sandbox_options_parse(&options, argc, argv)) {
-    case SANDBOX_DONE:
-        status = 0;
-        break;
-    case SANDBOX_BAD:
-        break;
-    case SANDBOX_RUN:
-        status = run_in(&options);
-        break;
-    }
-    sandbox_options_release(&options);
-    return status;
+    return with_options(argc, argv, 0, run_in);
 }

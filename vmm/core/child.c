@@ -88,15 +88,21 @@ int child_start(struct child *child, const struct child_command *command, struct
     return rc;
 }
 
-void child_end(struct child *child)
+int child_wait(struct child *child)
 {
-    siginfo_t info;
+    siginfo_t info = {0};
 
-    if (child->pidfd < 0)
-        return;
-    syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
     while (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) < 0 && errno == EINTR)
         ;
     close(child->pidfd);
     child->pidfd = -1;
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+void child_end(struct child *child)
+{
+    if (child->pidfd < 0)
+        return;
+    syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    child_wait(child);
 }
