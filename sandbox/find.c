@@ -21,8 +21,8 @@ int find_kernel(char path[PATH_MAX], struct husk_err *err)
     snprintf(path, PATH_MAX, "/boot/vmlinuz-%s", host.release);
     if (access(path, R_OK) == 0)
         return 0;
-    return fail_sys(err, HUSK_ERR_INPUT, -ENOENT, "no kernel is given, and this host's own, %s, cannot be "
-                    "read; give one by --kernel", path);
+    return fail(err, HUSK_ERR_INPUT, -ENOENT, "no kernel is given, and this host's own, %s, cannot be read "
+                "(%s); give one by --kernel", path, strerror(errno));
 }
 
 int find_program(char path[PATH_MAX], const char *name, struct husk_err *err)

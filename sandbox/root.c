@@ -69,6 +69,7 @@ static int prepare_binds(struct root *root, const struct husk_sandbox_config *co
         const struct husk_bind *bind = &config->binds[i];
         struct husk_share *share;
         struct husk_err why;
+        struct stat status;
 
         if (root->share_count == HUSK_SHARES_MAX)
             return fail(err, HUSK_ERR_INPUT, -E2BIG, "there are more than %u shared folders; bind one "
@@ -76,6 +77,11 @@ static int prepare_binds(struct root *root, const struct husk_sandbox_config *co
         if (bind->guest[0] != '/')
             return fail(err, HUSK_ERR_INPUT, -EINVAL, "bind \"%s\": where it is in the sandbox has to "
                         "begin with /", bind->guest);
+        if (stat(bind->host, &status) < 0)
+            return fail_sys(err, HUSK_ERR_INPUT, -errno, "bind \"%s\"", bind->host);
+        if (!S_ISDIR(status.st_mode))
+            return fail(err, HUSK_ERR_INPUT, -ENOTDIR, "bind \"%s\": only folders can be shared; give "
+                        "the one that it is in", bind->host);
         share = add_share(root, bind->host, bind->guest);
         share->read_only = bind->read_only;
         if (husk_share_check(share, &why))

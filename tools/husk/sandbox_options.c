@@ -251,7 +251,7 @@ static bool add_publish(struct sandbox_options *options, char *text)
     char *made = NULL, *last = strrchr(text, ':'), *before;
 
     if (options->config.forward_count == HUSK_FORWARDS_MAX || !last)
-        return complain("--net publish=", text, last ? "is one too many" : "give PORT:GUESTPORT");
+        return complain("--net: publish", text, last ? "is one too many" : "give PORT:GUESTPORT");
     if (strncmp(text, "tcp:", 4) == 0 || strncmp(text, "udp:", 4) == 0) {
         options->forwards[options->config.forward_count++] = text;
         return true;
