@@ -190,7 +190,7 @@ static void mount_merged(struct report *report, const struct config *config)
 
     mount_lower(report, config);
     split(report, value(config, "upper"), type, source);
-    must_mount(report, source, "/upper", type, 0, NULL);
+    must_mount(report, source, "/upper", type, 0, value(config, "upper_options"));
     make_folders("/upper/files");
     make_folders("/upper/work");
     must_mount(report, "overlay", "/merged", "overlay", 0,

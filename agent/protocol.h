@@ -60,6 +60,7 @@ enum { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR, AGENT_STREAMS };
  *     late_module=NAME       the same, when commands can run already
  *     root=TYPE SOURCE       "virtiofs root", or "ext4 /dev/vda": always read-only
  *     upper=TYPE SOURCE      where what is written goes: "tmpfs none" or "ext4 /dev/vdb"
+ *     upper_options=TEXT     for mounting it
  *     bind=ro|rw TAG PATH    a shared folder, mounted at PATH
  *     hostname=NAME
  *     address=A.B.C.D        of eth0, in a network of 24 bits; without it there is none

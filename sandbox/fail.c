@@ -13,6 +13,7 @@ void keep_one_line(char *text)
             *text = '?';
 }
 
+__attribute__((format(printf, 4, 0)))
 static void fill(struct husk_err *err, enum husk_err_kind kind, int code, const char *format,
                  va_list arguments)
 {

@@ -90,10 +90,6 @@ static int prepare_binds(struct root *root, const struct husk_sandbox_config *co
     return 0;
 }
 
-/*
- * What a scratch disk holds is gone with the machine, so nothing of it needs to reach the host's
- * disk; a layer that stays is another matter.
- */
 static int prepare_upper(struct root *root, const struct husk_sandbox_config *config,
                          struct husk_err *err)
 {
@@ -107,8 +103,7 @@ static int prepare_upper(struct root *root, const struct husk_sandbox_config *co
         return root->scratch;
     root->scratch_stays = config->layer != NULL;
     snprintf(root->scratch_path, sizeof root->scratch_path, "/proc/self/fd/%d", root->scratch);
-    add_disk(root, root->scratch_path)->cache =
-        config->layer ? HUSK_CACHE_WRITEBACK : HUSK_CACHE_UNSAFE;
+    add_disk(root, root->scratch_path);
     return 0;
 }
 
@@ -185,6 +180,8 @@ static void describe_upper(const struct root *root, struct fields *fields)
 
     snprintf(text, sizeof text, "ext4 /dev/vd%c", 'a' + (int)root->disk_count - 1);
     fields_add(fields, "upper", root->scratch >= 0 ? text : "tmpfs none");
+    if (root->scratch >= 0 && !root->scratch_stays) /* it is gone with the machine: no flushes */
+        fields_add(fields, "upper_options", "nobarrier");
 }
 
 static void describe_binds(const struct root *root, struct fields *fields)

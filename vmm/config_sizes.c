@@ -108,7 +108,7 @@ int config_open(const struct husk_config *from, struct config_view *view, struct
 /* Whether the caller's struct goes as far as the shares. */
 static bool has_shares(const struct husk_config *config)
 {
-    return config->size >= offsetof(struct husk_config, shares) + sizeof config->shares;
+    return config->size >= offsetof(struct husk_config, shares) + sizeof(void *);
 }
 
 uint32_t config_share_size(const struct husk_config *config)

@@ -89,7 +89,7 @@ static int add_disk(struct machine *machine, unsigned index, struct err *err)
     if (rc)
         return rc;
     if (config->cache == HUSK_CACHE_UNSAFE && !config->read_only)
-        log_line(&machine->log, LOG_LEVEL_INFO, "disk \"%s\": cache=unsafe: what the guest "
+        log_line(&machine->log, LOG_LEVEL_WARNING, "disk \"%s\": cache=unsafe: what the guest "
                  "takes for durable is lost if this host fails", config->path);
     limit(&options.rate, &config->rate);
     rc = virtio_blk_create(&device, &env, &options, machine->disks[index], err);

@@ -170,7 +170,7 @@ static const char *parse_job(const struct runner *runner, char *line, struct job
         return "a name has up to 64 letters, digits and . _ -, and no . at the beginning";
     if (is_taken(runner, line))
         return "there is a job of this name";
-    strcpy(job->name, line);
+    snprintf(job->name, sizeof job->name, "%s", line);
     job->command = strdup(command);
     return job->command ? NULL : "there is no memory";
 }
