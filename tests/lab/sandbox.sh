@@ -90,7 +90,7 @@ test_exec() {
 
 # All bytes, in both directions at once: as many as there are patience for.
 test_streams() {
-    local size=64
+    local size=16
     begin_sandboxes
     ! is_full || size=1024
     head -c 8M /dev/urandom > block
