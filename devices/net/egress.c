@@ -131,7 +131,7 @@ static int parse_name(struct net_egress *rule, const char *text, struct err *err
         rule->name[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
     if (!is_name(rule->name))
         return err_set(err, -EINVAL, "\"%.80s\" is no address and no name; give one such as "
-                       "192.0.2.0/24, deb.debian.org, *.debian.org, host or any", text);
+                       "192.0.2.0/24, www.example.org, *.example.org, host or any", text);
     if (strcmp(rule->name, "localhost") == 0)
         return err_set(err, -EINVAL, "localhost is the guest itself there; give host:PORT to open "
                        "a port of this host");

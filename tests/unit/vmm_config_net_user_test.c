@@ -144,14 +144,14 @@ static void reads_what_is_allowed(void **state)
     (void)state;
     husk_config_init(&config);
     if (husk_config_add_net(&config, "user,egress=deny", &err) ||
-        husk_config_add_net(&config, "user,allow=192.0.2.0/24:443,allow=*.debian.org", &err) ||
+        husk_config_add_net(&config, "user,allow=192.0.2.0/24:443,allow=*.example.org", &err) ||
         husk_config_add_net(&config, "user,egress=allow", &err))
         fail_msg("%s", err.message);
     assert_true(config.nets[0].egress_denied);
     assert_int_equal(config.nets[0].allow_count, 0);
     assert_int_equal(config.nets[1].allow_count, 2);
     assert_string_equal(config.nets[1].allows[0], "192.0.2.0/24:443");
-    assert_string_equal(config.nets[1].allows[1], "*.debian.org");
+    assert_string_equal(config.nets[1].allows[1], "*.example.org");
     assert_false(config.nets[2].egress_denied);
     husk_config_release(&config);
 }

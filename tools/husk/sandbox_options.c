@@ -64,7 +64,7 @@ static const char sandbox_help[] =
     "Examples:\n"
     "  husk sandbox -- uname -a\n"
     "  husk sandbox --bind $PWD:/src --workdir /src --out /src/report.xml:. -- make check\n"
-    "  husk sandbox --net user,allow=deb.debian.org:80 --timeout 5m -- apt-get update\n"
+    "  husk sandbox --net user,allow=example.org:443 --timeout 5m -- ./fetch-and-build\n"
     "  husk sandbox --detach --name web --net user,publish=8080:80 -- nginx -g 'daemon off;'\n";
 
 static const char exec_help[] =
