@@ -60,6 +60,17 @@ test_command() {
     expect_nothing_left
 }
 
+# On any architecture: a root that is a folder with one program.
+test_small_root() {
+    begin_sandboxes
+    mkdir -p small/bin
+    cp "$(command -v busybox)" small/bin/busybox
+    ln -s busybox small/bin/sh
+    root=small sandbox 7 --net user -- sh -c 'busybox uname -m; exit 7'
+    expect_out "$(uname -m)"
+    expect_nothing_left
+}
+
 # As another program would use it: one sandbox, many commands.
 test_exec() {
     begin_sandboxes
