@@ -4,6 +4,7 @@
 
 #include "agent/frame.h"
 #include "agent/protocol.h"
+#include "sandbox/clock.h"
 #include "sandbox/fail.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STAGES_MAX 64u /* each has a deadline, so that all have one */
@@ -25,21 +25,13 @@ struct wait {
     int connection; /* of the agent; -1: none yet */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
-}
-
 static void begin_stage(struct wait *wait, const char *stage)
 {
     char line[192];
 
     snprintf(wait->stage, sizeof wait->stage, "%s", stage);
     keep_one_line(wait->stage);
-    wait->deadline = now_ms() + wait->sandbox->stage_timeout;
+    wait->deadline = clock_ms() + wait->sandbox->stage_timeout;
     if (wait->sandbox->log.line && wait->sandbox->log.level >= HUSK_LOG_INFO) {
         snprintf(line, sizeof line, "sandbox: %s", wait->stage);
         wait->sandbox->log.line(wait->sandbox->log.context, HUSK_LOG_INFO, line);
@@ -129,7 +121,7 @@ static void take_agent(struct wait *wait, int listener)
 static int await(struct wait *wait, int listener, struct husk_err *err)
 {
     for (;;) {
-        int64_t left = wait->deadline - now_ms();
+        int64_t left = wait->deadline - clock_ms();
         struct pollfd sources[] = {
             {.fd = husk_vm_event_fd(wait->sandbox->vm), .events = POLLIN},
             {.fd = wait->connection >= 0 ? wait->connection : listener, .events = POLLIN},

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/console.h"
 
+#include "core/thread.h"
 #include "sandbox/fail.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define STACK_SIZE ((size_t)64 * 1024)
 #define TAIL_SIZE 4096u
 #define LINES_SHOWN 12u
 
@@ -44,19 +45,6 @@ static void *listen_on(void *argument)
     return NULL;
 }
 
-/* The thread hears no signals; they are the caller's. */
-static int start_thread(struct console_tail *tail)
-{
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&tail->thread, NULL, listen_on, tail);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -rc;
-}
-
 int console_tail_open(struct console_tail **out, int *fd, struct husk_err *err)
 {
     struct console_tail *tail = calloc(1, sizeof *tail);
@@ -71,7 +59,7 @@ int console_tail_open(struct console_tail **out, int *fd, struct husk_err *err)
     }
     tail->fd = ends[0];
     pthread_mutex_init(&tail->lock, NULL);
-    rc = start_thread(tail);
+    rc = thread_start(&tail->thread, STACK_SIZE, listen_on, tail);
     if (rc) {
         close(ends[0]);
         close(ends[1]);

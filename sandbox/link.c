@@ -2,6 +2,7 @@
 #include "sandbox/link.h"
 
 #include "agent/frame.h"
+#include "sandbox/clock.h"
 #include "sandbox/fail.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 static void set_deadline(int fd, unsigned ms)
@@ -55,14 +55,6 @@ static int ask(const char *path, uint32_t port)
     return rc;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
-}
-
 static int64_t deadline_of(int fd)
 {
     struct timeval time = {0};
@@ -75,11 +67,11 @@ static int64_t deadline_of(int fd)
 int link_read_frame(int socket, struct frame_reader *reader)
 {
     struct pollfd source = {.fd = socket, .events = POLLIN};
-    int64_t deadline = now_ms() + deadline_of(socket), left;
+    int64_t deadline = clock_ms() + deadline_of(socket), left;
     int rc = 0;
 
     reader->flags = MSG_DONTWAIT;
-    while (rc == 0 && (left = deadline - now_ms()) > 0)
+    while (rc == 0 && (left = deadline - clock_ms()) > 0)
         if (poll(&source, 1, (int)left) > 0)
             rc = frame_reader_read(reader, socket);
     return rc;

@@ -8,6 +8,7 @@
 #include "agent/frame.h"
 #include "agent/protocol.h"
 #include "agent/pump.h"
+#include "core/thread.h"
 #include "sandbox/fail.h"
 #include "sandbox/link.h"
 
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #define LOSS_WAIT_MS 1000
+#define STACK_SIZE ((size_t)64 * 1024)
 
 enum { STATUS_FAILED = 125, STATUS_SIGNAL = 128 };
 
@@ -348,19 +350,14 @@ static void *live(void *argument)
     return NULL;
 }
 
-/* The thread hears no signals; they are the caller's. */
 static int start_thread(struct husk_process *process, struct husk_err *err)
 {
-    sigset_t all, before;
     int rc;
 
     process->reader.flags = MSG_DONTWAIT;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&process->thread, NULL, live, process);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rc = thread_start(&process->thread, STACK_SIZE, live, process);
     process->has_thread = rc == 0;
-    return rc ? fail_sys(err, HUSK_ERR_HOST, -rc, "cannot make a thread") : 0;
+    return rc ? fail_sys(err, HUSK_ERR_HOST, rc, "cannot make a thread") : 0;
 }
 
 /* --- for the caller --- */
