@@ -155,7 +155,7 @@ struct vhost *net_vhost(struct net *net, unsigned pair)
 }
 
 int net_lend_ring(struct net *net, unsigned index, unsigned ring_index,
-                  const struct vhost_ring *ring)
+                  const struct lent_ring *ring)
 {
     struct net_pair *pair = &net->pairs[index];
     int rc = vhost_start_ring(&pair->vhost, ring_index, ring, pair->source.fd);

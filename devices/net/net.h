@@ -21,6 +21,7 @@
 
 #include "core/counter.h"
 #include "core/err.h"
+#include "core/lent_ring.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/memory.h"
@@ -160,7 +161,7 @@ struct vhost *net_vhost(struct net *net, unsigned pair);
  * whether that is because the network is gone.
  */
 int net_lend_ring(struct net *net, unsigned pair, unsigned ring_index,
-                  const struct vhost_ring *ring);
+                  const struct lent_ring *ring);
 
 /* --- counters --- */
 

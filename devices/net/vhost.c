@@ -126,7 +126,7 @@ static int set_file(const struct vhost *vhost, unsigned long what, unsigned inde
     return request(vhost, what, &(struct vhost_vring_file){.index = index, .fd = fd});
 }
 
-static int set_up(const struct vhost *vhost, unsigned index, const struct vhost_ring *ring)
+static int set_up(const struct vhost *vhost, unsigned index, const struct lent_ring *ring)
 {
     const struct vhost_vring_addr addresses = {
         .index = index,
@@ -152,7 +152,7 @@ static void let_go(const struct vhost *vhost, unsigned index)
     set_file(vhost, VHOST_SET_VRING_ERR, index, -1);
 }
 
-int vhost_start_ring(struct vhost *vhost, unsigned index, const struct vhost_ring *ring, int tap)
+int vhost_start_ring(struct vhost *vhost, unsigned index, const struct lent_ring *ring, int tap)
 {
     int rc = set_up(vhost, index, ring) ?: set_file(vhost, VHOST_NET_SET_BACKEND, index, tap);
 

@@ -13,6 +13,7 @@
 #define HUSK_DEVICES_NET_VHOST_H
 
 #include "core/err.h"
+#include "core/lent_ring.h"
 #include "core/memory.h"
 
 #include <stdint.h>
@@ -46,20 +47,8 @@ uint64_t vhost_supported(const struct vhost *vhost, uint64_t features);
 /* Tells the kernel what the driver has accepted. While no ring runs; 0 or -errno. */
 int vhost_set_features(struct vhost *vhost, uint64_t accepted);
 
-/* A split ring; its addresses are those in this process. */
-struct vhost_ring {
-    unsigned size;
-    const void *descriptors;
-    const void *avail;
-    void *used;
-    uint16_t position; /* of the next chain to take */
-    int kick;          /* eventfds: the guest has chains */
-    int call;          /* the guest is to be interrupted */
-    int fault;         /* the guest broke the ring, which is not served any more */
-};
-
 /* Has the kernel serve the ring with the tap's descriptor; 0, or -errno and it is not served. */
-int vhost_start_ring(struct vhost *vhost, unsigned index, const struct vhost_ring *ring, int tap);
+int vhost_start_ring(struct vhost *vhost, unsigned index, const struct lent_ring *ring, int tap);
 
 /* The kernel has let go of the ring on return, with nothing in flight; the position it was at. */
 uint16_t vhost_stop_ring(struct vhost *vhost, unsigned index);

@@ -340,7 +340,7 @@ int vhost_user_begin(struct vhost_user *peer, uint64_t accepted)
 
 /* The kick is last of what it needs: with it a ring starts, and is disabled until it is enabled. */
 int vhost_user_start_ring(struct vhost_user *peer, unsigned index,
-                          const struct vhost_user_ring *ring)
+                          const struct lent_ring *ring)
 {
     const struct vhost_vring_addr addresses = {
         .index = index,

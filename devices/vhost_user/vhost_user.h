@@ -16,6 +16,7 @@
 #define HUSK_DEVICES_VHOST_USER_H
 
 #include "core/err.h"
+#include "core/lent_ring.h"
 #include "core/memory.h"
 
 #include <stdbool.h>
@@ -37,18 +38,6 @@ struct vhost_user {
 
 #define VHOST_USER_CLOSED {.fd = -1}
 
-/* A ring of the driver, split; its addresses are those in this process. */
-struct vhost_user_ring {
-    unsigned size;
-    const void *descriptors;
-    const void *avail;
-    void *used;
-    uint16_t position; /* of the next chain to take */
-    int kick;          /* eventfds: the guest has chains */
-    int call;          /* the guest is to be interrupted */
-    int fault;         /* the guest broke the ring */
-};
-
 /* A connection to who listens on a Unix socket: its descriptor, or as connect(2) with a message. */
 int vhost_user_connect(const char *path, struct err *err);
 
@@ -66,8 +55,7 @@ uint64_t vhost_user_supported(const struct vhost_user *peer, uint64_t features);
 int vhost_user_begin(struct vhost_user *peer, uint64_t accepted);
 
 /* Has it serve the ring; 0, or -errno and the peer is lost. */
-int vhost_user_start_ring(struct vhost_user *peer, unsigned index,
-                          const struct vhost_user_ring *ring);
+int vhost_user_start_ring(struct vhost_user *peer, unsigned index, const struct lent_ring *ring);
 
 /* It has let go of the ring, with nothing in flight: its position. Or -errno, and it is lost. */
 int vhost_user_stop_ring(struct vhost_user *peer, unsigned index, uint16_t *position);

@@ -2,6 +2,8 @@
 /* The transport-independent half of every virtio device; see device.h for who runs what where. */
 #include "devices/virtio/device.h"
 
+#include "devices/virtio/lend.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -38,7 +40,7 @@ bool virtio_queue_usable(const struct virtio_queue *queue)
     return queue->running && !broken(queue->device);
 }
 
-static void interrupt(struct virtio_queue *queue)
+void virtio_queue_raise(struct virtio_queue *queue)
 {
     counter_add(&queue->counters.interrupts, 1);
     queue->device->transport_ops->queue_interrupt(queue->device->transport, queue->index);
@@ -56,38 +58,6 @@ static void kicked(struct loop_source *source, uint32_t events)
     counter_add(&queue->counters.kicks, 1);
     if (virtio_queue_usable(queue))
         device->ops->notify(device, queue->index);
-}
-
-/* For a queue that is lent: who has it has seen that the driver wants to be interrupted. */
-static void called(struct loop_source *source, uint32_t events)
-{
-    struct virtio_queue *queue =
-        (void *)((char *)source - offsetof(struct virtio_queue, call));
-
-    (void)events;
-    if (queue->lent)
-        interrupt(queue);
-}
-
-static void take_back(struct virtio_queue *queue)
-{
-    struct virtio_device *device = queue->device;
-
-    virtq_continue_at(&queue->ring, device->ops->take_back_queue(device, queue->index));
-    queue->lent = false;
-    loop_watch(queue->loop, &queue->kick, EPOLLIN | EPOLLET);
-}
-
-static void faulted(struct loop_source *source, uint32_t events)
-{
-    struct virtio_queue *queue =
-        (void *)((char *)source - offsetof(struct virtio_queue, fault));
-
-    (void)events;
-    if (!queue->lent)
-        return;
-    virtio_device_break(queue->device, "bad ring or buffer, as the host's kernel found");
-    take_back(queue);
 }
 
 static struct virtio_queue *queue_of_poll(struct loop_poll *poll)
@@ -130,9 +100,8 @@ static int open_queue(struct virtio_device *device, unsigned index,
         .size_max = options->size_max,
         .kick = {.ready = kicked},
         .poll = {.look = look, .sleep = ask_for_kicks},
-        .call = {.fd = -1, .ready = called},
-        .fault = {.fd = -1, .ready = faulted},
     };
+    virtio_queue_init_loan(queue);
     rc = loop_watch_event(queue->loop, &queue->kick, "a queue", err);
     if (rc)
         err_prefix(err, "virtio-%s", device->ops->name);
@@ -167,17 +136,6 @@ int virtio_device_init(struct virtio_device *device, const struct virtio_device_
     return rc;
 }
 
-int virtio_queue_make_lendable(struct virtio_queue *queue, struct err *err)
-{
-    int rc = loop_watch_event(queue->loop, &queue->call, "a queue's interrupts", err);
-
-    if (rc == 0)
-        rc = loop_watch_event(queue->loop, &queue->fault, "a queue's faults", err);
-    if (rc)
-        err_prefix(err, "virtio-%s", queue->device->ops->name);
-    return rc;
-}
-
 static void close_event(struct loop *loop, struct loop_source *event)
 {
     if (event->fd < 0)
@@ -202,43 +160,12 @@ void virtio_device_release(struct virtio_device *device)
     device->queues = NULL;
 }
 
-/* Where an interrupt for the queue goes, if it is lent. */
-static int call_event(const struct virtio_queue *queue)
-{
-    const struct virtio_device *device = queue->device;
-    int event = -1;
-
-    if (device->transport_ops->queue_event)
-        event = device->transport_ops->queue_event(device->transport, queue->index);
-    return event < 0 ? queue->call.fd : event;
-}
-
-/*
- * Lends the queue, if the device wants that. Who has it may have heard the kicks that came before
- * when he was not ready yet, so he is kicked when he is.
- */
-static bool lend(struct virtio_queue *queue)
-{
-    struct virtio_loan loan = {&queue->ring, queue->kick.fd, -1, queue->fault.fd};
-
-    if (queue->call.fd < 0)
-        return false;
-    loan.call = call_event(queue);
-    loop_watch(queue->loop, &queue->kick, 0);
-    queue->lent = queue->device->ops->lend_queue(queue->device, queue->index, &loan);
-    if (queue->lent)
-        virtio_queue_kick(queue);
-    else
-        loop_watch(queue->loop, &queue->kick, EPOLLIN | EPOLLET);
-    return queue->lent;
-}
-
 static void drain_queue(struct virtio_queue *queue)
 {
     struct virtio_device *device = queue->device;
 
     if (queue->lent)
-        take_back(queue);
+        virtio_queue_take_back(queue);
     else if (device->ops->drain_queue)
         device->ops->drain_queue(device, queue->index);
 }
@@ -330,24 +257,13 @@ static void run_queue_on_loop(void *argument)
     struct virtio_queue *queue = argument;
 
     virtio_queue_kick(queue);
-    if (lend(queue)) {
+    if (virtio_queue_lend(queue)) {
         if (queue->ring.next_used > 0) /* restored: an interrupt may have been on its way */
-            interrupt(queue);
+            virtio_queue_raise(queue);
         return;
     }
     queue->running = true;
     loop_add_poll(queue->loop, &queue->poll);
-}
-
-void virtio_queue_recall(struct virtio_queue *queue)
-{
-    if (!queue->lent)
-        return;
-    take_back(queue);
-    interrupt(queue); /* one may be missing for what was given back last */
-    queue->running = true;
-    loop_add_poll(queue->loop, &queue->poll);
-    virtio_queue_kick(queue);
 }
 
 static void run_queues(struct virtio_device *device)
@@ -582,7 +498,7 @@ void virtio_queue_push_all(struct virtio_queue *queue, const struct virtq_used *
 void virtio_queue_interrupt(struct virtio_queue *queue)
 {
     if (virtq_wants_interrupt(&queue->ring))
-        interrupt(queue);
+        virtio_queue_raise(queue);
 }
 
 void virtio_batch_begin(struct virtio_batch *batch, struct virtio_queue *queue)
@@ -693,7 +609,7 @@ static void save_queue_on_loop(void *argument)
     drain_queue(save->queue);
     virtq_save(&save->queue->ring, save->writer);
     if (lent)
-        lend(save->queue);
+        virtio_queue_lend(save->queue);
 }
 
 void virtio_device_save(struct virtio_device *device, struct state_writer *writer)

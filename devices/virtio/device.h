@@ -35,6 +35,7 @@
 
 #include "core/counter.h"
 #include "core/err.h"
+#include "core/lent_ring.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/memory.h"
@@ -72,14 +73,6 @@ static inline struct loop *virtio_environment_queue_loop(const struct virtio_env
 
 struct virtio_device;
 
-/* A queue's ring and its eventfds, for whom it is lent to. */
-struct virtio_loan {
-    const struct virtq *ring;
-    int kick;  /* the driver has chains */
-    int call;  /* the driver is to be interrupted */
-    int fault; /* the driver broke the ring, which must not be touched any more */
-};
-
 /* Run on the device's loop, but for what is marked "queue". NULL where there is nothing to do. */
 struct virtio_device_ops {
     const char *name;   /* "blk" */
@@ -98,7 +91,7 @@ struct virtio_device_ops {
      * of virtio_queue_make_lendable(). What should be lent and cannot be breaks the device.
      */
     bool (*lend_queue)(struct virtio_device *device, unsigned queue,
-                       const struct virtio_loan *loan);
+                       const struct lent_ring *ring);
     /* Queue. Takes it back, with all chains given back; returns the position in the ring. */
     uint16_t (*take_back_queue)(struct virtio_device *device, unsigned queue);
     /* The driver wrote `size` bytes at `offset` of the configuration space, within its size. */

@@ -103,21 +103,11 @@ static void activate(struct virtio_device *device)
 
 /* Of several queues those that are lent already come back when the socket tells that it is shut. */
 static bool lend_queue(struct virtio_device *device, unsigned queue,
-                       const struct virtio_loan *loan)
+                       const struct lent_ring *ring)
 {
     struct virtio_fs *self = (struct virtio_fs *)device;
-    const struct vhost_user_ring ring = {
-        .size = loan->ring->size,
-        .descriptors = loan->ring->split.descriptors,
-        .avail = loan->ring->split.avail,
-        .used = loan->ring->split.used,
-        .position = loan->ring->next_avail,
-        .kick = loan->kick,
-        .call = loan->call,
-        .fault = loan->fault,
-    };
 
-    if (vhost_user_start_ring(self->peer, queue, &ring) == 0)
+    if (vhost_user_start_ring(self->peer, queue, ring) == 0)
         return true;
     drop(self);
     return false;

@@ -191,23 +191,13 @@ static void drain_queue(struct virtio_device *device, unsigned queue)
  * one pair at index 2.
  */
 static bool lend_queue(struct virtio_device *device, unsigned queue,
-                       const struct virtio_loan *loan)
+                       const struct lent_ring *ring)
 {
     struct virtio_net *self = (struct virtio_net *)device;
-    const struct vhost_ring ring = {
-        .size = loan->ring->size,
-        .descriptors = loan->ring->split.descriptors,
-        .avail = loan->ring->split.avail,
-        .used = loan->ring->split.used,
-        .position = loan->ring->next_avail,
-        .kick = loan->kick,
-        .call = loan->call,
-        .fault = loan->fault,
-    };
 
     if (queue >= control_queue(self) || !net_link(self->net))
         return false;
-    if (net_lend_ring(self->net, queue / 2, vhost_index(queue), &ring) == 0)
+    if (net_lend_ring(self->net, queue / 2, vhost_index(queue), ring) == 0)
         return true;
     if (net_link(self->net))
         virtio_device_break(device, "the host's kernel does not take a ring");

@@ -20,7 +20,7 @@ static void require(bool holds)
 static void use(struct vhost_user *peer, int event)
 {
     const struct guest_memory *memory = peer->memory;
-    const struct vhost_user_ring ring = {
+    const struct lent_ring ring = {
         .size = 256,
         .descriptors = memory->regions[0].host,
         .avail = memory->regions[0].host,

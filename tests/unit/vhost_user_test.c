@@ -62,9 +62,9 @@ static void must_greet(struct fixture *f)
         fail_msg("%s", err.message);
 }
 
-static struct vhost_user_ring ring_of(struct fixture *f)
+static struct lent_ring ring_of(struct fixture *f)
 {
-    return (struct vhost_user_ring){
+    return (struct lent_ring){
         .size = 16,
         .descriptors = memory_at(&f->memory, gpa(0x1000), 1),
         .avail = memory_at(&f->memory, gpa(0x2000), 1),
@@ -79,7 +79,7 @@ static struct vhost_user_ring ring_of(struct fixture *f)
 /* Everything, in the order in which a device does it. */
 static int use(struct fixture *f, uint16_t *position)
 {
-    const struct vhost_user_ring ring = ring_of(f);
+    const struct lent_ring ring = ring_of(f);
     struct err err = {0};
 
     return vhost_user_greet(&f->peer, &err)
@@ -147,7 +147,7 @@ static void gives_it_the_memory(void **state)
 
 static void lends_a_ring(void **state)
 {
-    struct vhost_user_ring ring;
+    struct lent_ring ring;
     struct fake_peer_ring told;
     uint16_t position = 0;
     eventfd_t count;
@@ -265,7 +265,7 @@ static void waits_for_a_while_only(void **state)
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         uint64_t before = timing_now();
-        struct vhost_user_ring ring;
+        struct lent_ring ring;
         struct err err = {0};
         uint16_t position;
         struct fixture f;
