@@ -149,6 +149,16 @@ static void release(struct parts *parts)
 
 /* --- the machine --- */
 
+/* The machine's configuration has a list of networks, of which our caller does not know. */
+static void rename_network(struct husk_err *err)
+{
+    static const char machines[] = "nets[0]: ", ours[] = "network: ";
+
+    _Static_assert(sizeof machines == sizeof ours, "one replaces the other");
+    if (strncmp(err->message, machines, sizeof machines - 1) == 0)
+        memcpy(err->message, ours, sizeof ours - 1);
+}
+
 static int create_machine(struct husk_sandbox *sandbox, const struct parts *parts,
                           const struct husk_sandbox_config *config, struct husk_err *err)
 {
@@ -162,6 +172,7 @@ static int create_machine(struct husk_sandbox *sandbox, const struct parts *part
         .egress_denied = true,
     };
     struct husk_config machine;
+    int rc;
 
     husk_config_init(&machine);
     machine.kernel = parts->kernel;
@@ -177,7 +188,10 @@ static int create_machine(struct husk_sandbox *sandbox, const struct parts *part
         machine.net_count = 1;
     }
     root_add_devices(&parts->root, &machine);
-    return husk_vm_create(&machine, sandbox->log.line ? &sandbox->log : NULL, &sandbox->vm, err);
+    rc = husk_vm_create(&machine, sandbox->log.line ? &sandbox->log : NULL, &sandbox->vm, err);
+    if (rc && err)
+        rename_network(err);
+    return rc;
 }
 
 static int start_machine(struct husk_sandbox *sandbox, const struct husk_sandbox_config *config,

@@ -109,6 +109,7 @@ class Options(SandboxTest):
         for option, value, *words in (
                 ("--net", "tap", "none or user"), ("--net", "user,allow=a:b:c", "rule"),
                 ("--net", "user,publish=80", "PORT:GUESTPORT"), ("--net", "none,allow=any", "no rules"),
+                ("--net", "user,publish=99999:1", "husk: network: ", "no port"),
                 ("--bind", "x", "HOST:GUEST"), ("--bind", "/x:y", "GUEST begins"),
                 ("--out", "x", "GUEST:HOST"), ("--timeout", "x", "time"), ("--cpus", "0", "64"),
                 ("--memory", "1", "32M"), ("--disk-size", "1K", "16M"), ("--name", "a/b", "letters")):

@@ -30,7 +30,7 @@ await_resident() {
     until [ "$(resident)" -le "$1" ]; do
         is_running || fail "husk ended"
         [ $SECONDS -lt $deadline ] || fail "$(resident) MiB are still on the host, not $1"
-        sleep 0.2
+        pause
     done
     echo "MiB on the host: $(resident) (awaited: $1 at most)"
 }

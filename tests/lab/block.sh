@@ -190,15 +190,16 @@ remap_disk() {
     dmsetup resume "$1-$$"
 }
 
-# A disk that takes seconds for a request, and two with a bad spot at 8 MiB. The guest waits or gets
-# errors, and its other disk and its console go on meanwhile, which all have one thread.
+# A disk that does not answer for as long as the test wants, and two with a bad spot at 8 MiB. The guest
+# waits or gets errors, and its other disk and its console go on meanwhile, which all have one thread.
 test_bad_hosts() {
     local -A loops
     local good='0 32768 linear LOOP 0' spot
     spot=$'0 16384 linear LOOP 0\n16384 2048 error\n18432 14336 linear LOOP 18432'
-    modprobe -a loop dm_mod dm_delay
+    modprobe -a loop dm_mod
     export DM_DISABLE_UDEV=1 # there is none in the lab
-    map_disk slow '0 32768 delay LOOP 0 0'
+    at_end dmsetup resume "slow-$$"
+    map_disk slow "$good"
     map_disk cached "$spot"
     map_disk direct "$spot"
     truncate -s 16M other.img
@@ -211,6 +212,9 @@ try other if=/dev/vdd of=/dev/null bs=4k count=200 iflag=direct
 fact disk-meanwhile "$(is_slow)"
 await console
 fact console-meanwhile "$(is_slow)"
+await answer
+wait
+fact over "$(is_slow)"
 for disk in b c; do
     try read-$disk if=/dev/vd$disk of=/dev/null bs=4k skip=2048 count=1 iflag=direct
     try beside-$disk if=/dev/vd$disk of=/dev/null bs=4k skip=2047 count=1 iflag=direct
@@ -221,15 +225,17 @@ await repair
 for disk in b c; do
     try again-$disk if=/dev/vd$disk of=/dev/null bs=4k skip=2048 count=1 iflag=direct
     try reflush-$disk if=/dev/zero of=/dev/vd$disk bs=4k count=1 oflag=direct conv=notrunc,fsync
-done
-wait'
+done'
     husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
         --disk "/dev/mapper/slow-$$" --disk "/dev/mapper/cached-$$" \
         --disk "/dev/mapper/direct-$$,cache=none" --disk other.img
     husk_await '^waits: slowness'
-    remap_disk slow '0 32768 delay LOOP 0 5000'
+    dmsetup suspend "slow-$$"
     husk_send go
     husk_await '^waits: console'
+    husk_send go
+    husk_await '^waits: answer'
+    dmsetup resume "slow-$$"
     husk_send go
     husk_await '^waits: repair'
     remap_disk cached "$good"
@@ -240,6 +246,7 @@ wait'
     expect_fact other well
     expect_fact disk-meanwhile yes
     expect_fact console-meanwhile yes
+    expect_fact over no
     # What the host had taken into its cache is lost with the flush, and remains so.
     expect_fact write-b well
     expect_fact flush-b refused

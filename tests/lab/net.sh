@@ -259,7 +259,7 @@ exchange plain 262144" --net tap=tap0,vhost=on --stats "$PWD/stats" "$@"
 }
 
 remove_when_asked() {
-    until grep -q 'please remove it' console; do sleep 0.2; done
+    await_said console 'please remove it'
     inside ip link del tap0
 }
 

@@ -44,7 +44,7 @@ pool_boot() {
     local options
     read -ra options < "$pool/options"
     pool_by_hand || "$repository/tools/lab/start" --session "$1" --build "$build" \
-        "${options[@]}" --cpus 1 --memory "$pool_memory" 8>&-
+        "${options[@]}" --cpus 1 --memory "$pool_memory" --still yes 8>&-
 }
 
 # pool_lease: waits for a lab that nobody uses, which is ours until this process ends, and leaves

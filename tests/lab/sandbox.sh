@@ -246,12 +246,7 @@ start_sandbox() {
 }
 
 await_out() {
-    local deadline=$((SECONDS + husk_limit))
-    until grep -q "$1" out; do
-        is_running || fail "husk ended before '$1' was written"
-        [ $SECONDS -lt $deadline ] || fail "'$1' was not written within $husk_limit s"
-        sleep 0.1
-    done
+    await_said out "$1"
 }
 
 finish_sandbox() {

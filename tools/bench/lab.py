@@ -34,7 +34,7 @@ class Lab:
 
     def __init__(self, build, session, architecture=host.ARCHITECTURE, memory=None):
         self._own = None if session else tempfile.TemporaryDirectory(prefix="husk-bench-")
-        self._start_options = ["--memory", str(memory)] if memory else []
+        self._start_options = ["--still", "yes"] + (["--memory", str(memory)] if memory else [])
         self._options = ["--arch", architecture, "--build", str(build),
                          "--session", str(session or Path(self._own.name, "lab"))]
 

@@ -24,6 +24,9 @@ lab_virtiofsd_locks=/run/virtiofsd
 lab_boot_limit=120   # seconds that a lab host may take to start
 lab_timeout_status=124   # as timeout(1) has it
 
+# The lab host defends itself from nobody, and starts programs a sixth faster so.
+lab_quick_args="mitigations=off init_on_alloc=0"
+
 lab_say() {
     echo "lab: $*" >&2
 }
@@ -45,6 +48,7 @@ lab_gic=3
 lab_timeout=0
 lab_lifetime=14400
 lab_shared=()
+lab_cache=auto   # virtiofsd's
 
 lab_options_help() {
     cat <<'EOF'
@@ -61,6 +65,8 @@ lab_boot_options_help() {
   --memory MIB     the lab host's memory (default 4096); only what is touched counts
   --gic N          aarch64: the host's interrupt controller is a GICv2 or a GICv3 (default 3)
   --share DIR      a folder that is writable from inside, for results; may be repeated
+  --still yes      files outside change by the lab alone while it runs, or are new: each
+                   is read once, and programs start twice as fast
   --lifetime S     the lab ends by itself after S seconds (default 14400)
 EOF
 }
@@ -74,6 +80,7 @@ lab_option() {
     --memory) lab_memory=$2;;
     --cpus) lab_cpus=$2;;
     --gic) lab_gic=$2;;
+    --still) [ "$2" = yes ] || return 1; lab_cache=always;;
     --share) lab_shared+=("$(realpath -m "$2")");;
     --lifetime) lab_lifetime=$2;;
     --timeout) lab_timeout=$2;;
@@ -206,7 +213,7 @@ lab_session_archive() {
 # name must be this session's own.
 lab_start_virtiofsd() {
     (cd "$lab_session" && exec setsid "$lab_virtiofsd" --socket-path="$lab_fs_socket" \
-        -o source=/ -o sandbox=chroot -o cache=auto -f < /dev/null &> virtiofsd.log 9>&-) &
+        -o source=/ -o sandbox=chroot -o cache="$lab_cache" -f < /dev/null &> virtiofsd.log 9>&-) &
     echo $! > "$lab_session/virtiofsd.pid"
     disown
     lab_wait_for 10 test -S "$lab_session/$lab_fs_socket"
@@ -222,7 +229,7 @@ lab_start_qemu() {
         -object "memory-backend-memfd,id=ram,size=${lab_memory}M,share=on" \
         -numa node,memdev=ram \
         -kernel "$lab_kernel/vmlinuz" -initrd initramfs \
-        -append "$lab_kernel_args panic=-1" \
+        -append "$lab_kernel_args $lab_quick_args panic=-1" \
         -chardev file,id=console,path=console.log -serial chardev:console \
         -chardev "socket,id=fs,path=$lab_fs_socket" -device vhost-user-fs-pci,chardev=fs,tag=host \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" \
