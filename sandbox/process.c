@@ -295,7 +295,7 @@ static void cut_output(struct husk_process *process)
 
 static void serve_streams(struct husk_process *process, const struct pollfd *entries)
 {
-    for (unsigned i = 0; i < AGENT_STREAMS; i++) {
+    for (unsigned i = 0; i < AGENT_STREAMS && !is_over_limit(process); i++) {
         enum pump_state state =
             is_open(process, i) ? pump_move(&process->pumps[i], entries + 2 * (size_t)i) : PUMP_RUNS;
 

@@ -107,7 +107,7 @@ static void send_failed(int fd, const char *status, const char *code, const char
     fields_release(&fields);
 }
 
-static void take_streams(struct guest *guest, unsigned count)
+static void connect_streams(struct guest *guest, unsigned count)
 {
     int fds[AGENT_STREAMS];
 
@@ -125,6 +125,11 @@ static void take_streams(struct guest *guest, unsigned count)
             close(fds[i]);
         frame_reader_release(&reader);
     }
+}
+
+static void take_streams(struct guest *guest, unsigned count)
+{
+    connect_streams(guest, count);
     frame_send(guest->control, AGENT_STARTED, NULL);
 }
 
@@ -372,6 +377,42 @@ static void too_much_output_is_cut(void **state)
     end(&guest);
     assert_int_equal(guest.signal, SIGKILL);
     close(out[0]);
+}
+
+/* Both outputs are there when they are looked at first. */
+static void fills_both(struct guest *guest)
+{
+    take_job(guest);
+    connect_streams(guest, 2);
+    frame_send_bytes(guest->streams[AGENT_STDOUT], "0123456789", 10);
+    frame_send_bytes(guest->streams[AGENT_STDERR], "abcdefghij", 10);
+    frame_send(guest->control, AGENT_STARTED, NULL);
+    await_end(guest->streams[AGENT_STDERR]);
+    send_number(guest->control, AGENT_EXITED, "signal", SIGKILL);
+}
+
+static void both_outputs_share_the_limit(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct husk_exit result;
+    struct guest guest;
+    int out[2], errors[2];
+
+    (void)state;
+    assert_int_equal(pipe(out) | pipe(errors), 0);
+    start(&guest, fills_both);
+    assert_int_equal(exec(&guest, -1, out[1], errors[1], 15, &process, &err), 0);
+    close(out[1]);
+    close(errors[1]);
+    assert_int_equal(await(process, &result, &err), 0);
+    assert_non_null(strstr(result.message, "more than 15 bytes"));
+    assert_reads(out[0], "0123456789");
+    assert_reads(errors[0], "abcde");
+    husk_process_destroy(process);
+    end(&guest);
+    close(out[0]);
+    close(errors[0]);
 }
 
 /* --- an agent that says nothing, breaks off, or lies --- */
@@ -657,6 +698,7 @@ int main(void)
         cmocka_unit_test(passes_signals),
         cmocka_unit_test(tells_why_it_does_not_run),
         cmocka_unit_test(too_much_output_is_cut),
+        cmocka_unit_test(both_outputs_share_the_limit),
         cmocka_unit_test(a_bad_agent_is_an_error),
         cmocka_unit_test(a_command_may_be_lost),
         cmocka_unit_test(can_be_destroyed_while_blocked),
