@@ -97,7 +97,7 @@ def make_contestants(husk, monitors, husk_has):
     buses = [("Husk", [])] + ([("Husk, PCI", ["--bus", "pci"])] if husk_has("--bus") else [])
     networks = [("tap", f"tap={TAP}", ON_TAP), ("user", "user", IN_USER_MODE)]
     if husk_has("vhost"):
-        networks.insert(1, ("vhost", f"tap={TAP},vhost", ON_TAP))
+        networks.insert(1, ("vhost", f"tap={TAP},vhost=on", ON_TAP))
     for name, bus in buses:
         contestants += [Result(f"{name} {kind}", workload.husk(husk, *bus, "--net", network,
                                                                words=words))
