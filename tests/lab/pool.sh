@@ -12,6 +12,9 @@
 # of one CPU is sound, while with several that run at once a kernel that rewrites its
 # code, or nests virtual machines on both, goes wrong now and then.
 #
+# A lab reads each file outside once (--still): what it has run may not be built anew before
+# the labs have ended.
+#
 # A lab that was started by hand (tools/lab/start) is BUILD/lab itself; if it runs, it
 # is the only one that is used, and left running.
 
