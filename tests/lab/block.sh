@@ -236,6 +236,7 @@ done'
     husk_send go
     husk_await '^waits: answer'
     dmsetup resume "slow-$$"
+    husk_await '^fact slow'
     husk_send go
     husk_await '^waits: repair'
     remap_disk cached "$good"

@@ -27,10 +27,13 @@ idle_shell() {
     husk_await 'a shell; leave it'
 }
 
-# Kilobytes (PSS) of all mappings but the guest's memory, which is the only one that large.
+# Kilobytes (PSS) of all mappings but the guest's memory, which is the only one that large, and the
+# files of the C library as far as it has not written to them: all programs of a host share these,
+# and very few of a lab.
 overhead() {
-    awk '/^[0-9a-f]+-/ { size = 0 } /^Size:/ { size = $2 } /^Pss:/ && size < 64 * 1024 { sum += $2 }
-        END { print sum }' "/proc/$1/smaps"
+    awk '/^[0-9a-f]+-/ { size = 0; shared = /\/(libc|ld-linux)[^\/]*$/ } /^Size:/ { size = $2 }
+        /^Pss:/ && !shared && size < 64 * 1024 { sum += $2 }
+        /^Private_Dirty:/ && shared { sum += $2 } END { print sum }' "/proc/$1/smaps"
 }
 
 test_memory_and_descriptors() {
