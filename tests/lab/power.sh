@@ -42,8 +42,9 @@ test_button() {
     make_initrd 'for module in /modules/extra/*; do insmod "$module" || true; done
 device=$(grep -l "Power Button" /sys/class/input/event*/device/name)
 device=${device#/sys/class/input/}
+exec 3< "/dev/input/${device%%/*}" # who opens it later misses what came before
 echo "listens to ${device%%/*}"
-fact event "$(head -c 24 "/dev/input/${device%%/*}" | od -An -t u2 -j 16 -N 6 | xargs)"'
+fact event "$(head -c 24 <&3 | od -An -t u2 -j 16 -N 6 | xargs)"'
     husk_start --kernel "$micro/vmlinuz" --initrd initrd --append "husk.do=$run_test_script" \
         --stop-grace "$husk_limit"
     husk_await '^listens to event'
