@@ -34,8 +34,10 @@ def check_json(path):
     assert figures["kicks"]["median"] < 0.5, figures["kicks"]
     if "exits" in figures:
         assert figures["exits"]["median"] < 0.5, figures["exits"]
-    if "syscalls" in figures: # of the whole monitor, at depth 32
-        assert figures["syscalls"]["median"] <= 0.25, figures["syscalls"]
+    # Of the whole monitor, at depth 32. How many requests a batch holds depends on how busy the
+    # machine is (0.2 to 0.3 were seen): one each would be a broken one.
+    if "syscalls" in figures:
+        assert figures["syscalls"]["median"] < 0.5, figures["syscalls"]
 
 
 def main():
