@@ -4,6 +4,7 @@
  * each engine and each way to the host's disk.
  */
 #include "devices/disk/channel.h"
+#include "support/apart.h"
 #include "support/pump.h"
 #include "support/scratch.h"
 
@@ -361,15 +362,15 @@ static void a_refused_write_is_an_error(void **state)
     assert_int_equal(zeros[0], 0x11);
 }
 
-/* In the child of a_full_host_is_an_error(): 0, or which step went wrong; 77: cannot be tried. */
-static int write_to_full_host(struct fixture *f)
+static int write_to_full_host(void *argument)
 {
+    struct fixture *f = argument;
     const char *folder = f->scratch.folder;
     static uint8_t bytes[MIB];
 
     if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tmpfs", folder, "tmpfs", 0, "size=256k") < 0)
-        return 77;
+        return APART_CANNOT_TRY;
     if (loop_open(&f->loop, NULL)) /* the parent keeps its own */
         return 1;
     open_disk(f, scratch_file(&f->scratch, "image", sizeof bytes), false);
@@ -393,18 +394,7 @@ static int write_to_full_host(struct fixture *f)
 
 static void a_full_host_is_an_error(void **state)
 {
-    struct fixture *f = *state;
-    pid_t child = fork();
-    int status;
-
-    if (child == 0)
-        _exit(write_to_full_host(f));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        print_message("needs CAP_SYS_ADMIN, to mount a small tmpfs\n");
-        skip();
-    }
-    assert_int_equal(status, 0);
+    run_apart(write_to_full_host, *state, "CAP_SYS_ADMIN, to mount a small tmpfs");
 }
 
 /* --- many at once --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* News of interfaces, in a network namespace of the test's own, whose loopback goes up and down. */
 #include "devices/net/links.h"
+#include "support/apart.h"
 #include "support/failure.h"
 
 #include <net/if.h>
@@ -9,7 +10,6 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static bool set_loopback(bool up)
@@ -28,14 +28,14 @@ static bool has_news(int fd)
     return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) == 1;
 }
 
-/* In a process of its own: 0, or which step went wrong; 77: it cannot be tried. */
-static int listen_to_loopback(void)
+static int listen_to_loopback(void *argument)
 {
     struct err err;
     int fd;
 
+    (void)argument;
     if (unshare(CLONE_NEWNET) < 0)
-        return 77;
+        return APART_CANNOT_TRY;
     fd = links_open(&err);
     if (fd < 0)
         return 1;
@@ -57,18 +57,8 @@ static int listen_to_loopback(void)
 
 static void hears_what_happens_to_interfaces(void **state)
 {
-    pid_t child = fork();
-    int status;
-
     (void)state;
-    if (child == 0)
-        _exit(listen_to_loopback());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        print_message("needs CAP_SYS_ADMIN, for a network namespace\n");
-        skip();
-    }
-    assert_int_equal(status, 0);
+    run_apart(listen_to_loopback, NULL, "CAP_SYS_ADMIN, for a network namespace");
 }
 
 int main(void)

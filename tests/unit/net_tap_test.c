@@ -4,6 +4,7 @@
  * interface's socket are received by the network, in as few system calls as this host can do with.
  */
 #include "devices/net/net.h"
+#include "support/apart.h"
 #include "support/failure.h"
 
 #include <arpa/inet.h>
@@ -19,13 +20,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define TAP "husk-test"
 #define SLOTS 16u
 #define FRAMES 10u
-#define CANNOT_TRY 77
 
 /* What a frame of the test is: its number behind an Ethernet header of a type that nobody speaks. */
 struct numbered {
@@ -78,7 +77,7 @@ static void make_tap(void)
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), sock = socket(AF_INET, SOCK_DGRAM, 0);
 
     if (fd < 0)
-        _exit(CANNOT_TRY);
+        _exit(APART_CANNOT_TRY);
     must(ioctl(fd, TUNSETIFF, &request) == 0 && ioctl(fd, TUNSETPERSIST, 1) == 0, "TUNSETIFF");
     close(fd);
     request.ifr_flags = IFF_UP;
@@ -144,16 +143,17 @@ static void receive(struct net *net, struct slots *slots, unsigned count, unsign
          "count of system calls");
 }
 
-/* In a process of its own, which ends with 0, 1 and a message, or CANNOT_TRY. */
-static void receive_bursts(void)
+/* What goes wrong ends it, with a message. */
+static int receive_bursts(void *argument)
 {
     struct slots *slots = calloc(1, sizeof *slots);
     struct net *net;
     struct err err;
     int wire;
 
+    (void)argument;
     if (unshare(CLONE_NEWNET) < 0)
-        _exit(CANNOT_TRY);
+        return APART_CANNOT_TRY;
     be_silent();
     make_tap();
     must(net_open_tap(&net, TAP, 1, &err) == 0, "net_open_tap");
@@ -169,23 +169,13 @@ static void receive_bursts(void)
     close(wire);
     net_close(net);
     free(slots);
-    _exit(0);
+    return 0;
 }
 
 static void bursts_are_received_in_order_and_at_once(void **state)
 {
-    pid_t child = fork();
-    int status;
-
     (void)state;
-    if (child == 0)
-        receive_bursts();
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_TRY) {
-        print_message("needs CAP_SYS_ADMIN, for a network namespace, and the module tun\n");
-        skip();
-    }
-    assert_int_equal(status, 0);
+    run_apart(receive_bursts, NULL, "CAP_SYS_ADMIN, for a network namespace, and the module tun");
 }
 
 int main(void)
