@@ -94,6 +94,7 @@ judge_status() {
 husk_start() {
     rm -f input
     mkfifo input
+    : > console # what another guest has said is not awaited again
     exec {husk_input}<> input
     husk run "$@" < input > console 2> messages &
     husk_pid=$!

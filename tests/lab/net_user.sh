@@ -97,7 +97,7 @@ wait"
 
 # serve_names: the host's resolver, as husk knows it, has an address for every name: 192.0.2.7.
 serve_names() {
-    local deadline=2000
+    : > resolver.log
     python3 -u - > resolver.log << 'END' &
 import socket, struct
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -112,10 +112,7 @@ while True:
                   answer * found, peer)
 END
     at_end kill $!
-    until grep -q ready resolver.log; do
-        [ $((deadline--)) -gt 0 ] || fail "the resolver does not start"
-        sleep 0.1
-    done
+    await_said resolver.log ready
     echo nameserver 127.0.0.77 > resolv.conf
     mkdir bin
     printf '#!/bin/sh\nmount --bind "%s" /etc/resolv.conf\nexec "%s" "$@"\n' \

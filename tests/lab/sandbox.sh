@@ -279,6 +279,6 @@ expect_children_gone() {
     local deadline=$((SECONDS + 20))
     while pgrep -x 'husk-net-user|virtiofsd|mkfs.ext4' > /dev/null; do
         [ $SECONDS -lt $deadline ] || fail "a helper is left: $(pgrep -a 'husk-net-user|virtiofsd|mkfs')"
-        sleep 0.1
+        pause
     done
 }
