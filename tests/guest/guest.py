@@ -115,9 +115,9 @@ class GuestTest(unittest.TestCase):
     def start_payload(self, name, word, *options, **how):
         return self.start("run", payload(name), "--cmdline", word, *options, **how)
 
-    def read_until(self, stream, wanted):
-        """Reads a stream (or descriptor) up to and with `wanted`, for TIMEOUT seconds at most."""
-        seen = b""
+    def read_until(self, stream, wanted, seen=b""):
+        """Reads a stream (or descriptor) up to and with `wanted`, of which `seen` may be the first
+        part, for TIMEOUT seconds at most."""
         while wanted not in seen:
             if not select.select([stream], [], [], TIMEOUT)[0]:
                 self.fail(f"{wanted!r} did not come: {seen!r}")
