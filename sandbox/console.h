@@ -13,7 +13,7 @@ struct console_tail;
 /* `*fd` is what the machine writes to; close it once the machine has it. */
 int console_tail_open(struct console_tail **tail, int *fd, struct husk_err *err);
 
-/* Its last lines to the log; the very last one, or "", into `line`. */
+/* Its last lines to the log; the agent's, else the very last one, else "", into `line`. */
 void console_tail_show(struct console_tail *tail, const struct husk_log *log, char line[160]);
 
 /* When nobody writes any more. NULL is harmless. */

@@ -201,6 +201,20 @@ test_hostile() {
     expect_nothing_left
 }
 
+# What fails before the agent has reached the host is in the kernel's log.
+test_bad_module() {
+    local tree
+    begin_sandboxes
+    tree=$(echo "$(dirname "$(readlink -f "$micro/vmlinuz")")"/lib/modules/*)
+    mkdir -p modules/spoilt
+    ln -s "$tree"/{kernel,modules.builtin} modules/
+    echo 'no module' > modules/spoilt/virtio_mmio.ko
+    sed 's|^[^ ]*/virtio_mmio\.ko:|spoilt/virtio_mmio.ko:|' "$tree/modules.dep" > modules/modules.dep
+    sandbox 125 --modules modules -- true
+    expect_message 'it said last: .*husk-agent: cannot load the module virtio_mmio\.ko: '
+    expect_nothing_left
+}
+
 # Nothing is reached that is not allowed, and that quickly; two sandboxes do not see each other.
 test_network() {
     begin_sandboxes
