@@ -93,8 +93,8 @@ def make_contestants(husk, monitors, with_pci):
         contestants.append(
             Result("Husk, PCI", workload.husk(husk, "--bus", "pci", "--disk", "{disk}")))
     for name, machine, device in (
-            ("QEMU microvm", workload.QEMU_MICROVM, "virtio-blk-device"),
-            ("QEMU q35", "q35", "virtio-blk-pci,disable-legacy=on")):
+            ("QEMU", workload.QEMU_MICROVM, "virtio-blk-device"),
+            ("QEMU, PCI", workload.QEMU_PCI, "virtio-blk-pci,disable-legacy=on")):
         if monitors["QEMU"]:
             contestants.append(Result(name, workload.qemu(
                 monitors["QEMU"], machine, "-object", "iothread,id=io", "-blockdev",

@@ -49,9 +49,9 @@ FIGURES = {
 }
 
 PAIRS = [
-    ("Husk tap", "QEMU microvm tap"), ("Husk, PCI tap", "QEMU q35 tap"),
-    ("Husk vhost", "QEMU microvm vhost"), ("Husk, PCI vhost", "QEMU q35 vhost"),
-    ("Husk user", "QEMU microvm user"), ("Husk, PCI user", "QEMU q35 user"),
+    ("Husk tap", "QEMU tap"), ("Husk, PCI tap", "QEMU, PCI tap"),
+    ("Husk vhost", "QEMU vhost"), ("Husk, PCI vhost", "QEMU, PCI vhost"),
+    ("Husk user", "QEMU user"), ("Husk, PCI user", "QEMU, PCI user"),
 ]
 
 NOTES = [
@@ -106,8 +106,8 @@ def make_contestants(husk, monitors, husk_has):
     networks = [("tap", f"{tap},vhost=off", ON_TAP), ("vhost", f"{tap},vhost=on", ON_TAP),
                 ("user", "user,id=n", IN_USER_MODE)]
     for name, machine, device in (
-            ("QEMU microvm", workload.QEMU_MICROVM, "virtio-net-device"),
-            ("QEMU q35", "q35", "virtio-net-pci,disable-legacy=on,romfile=")):
+            ("QEMU", workload.QEMU_MICROVM, "virtio-net-device"),
+            ("QEMU, PCI", workload.QEMU_PCI, "virtio-net-pci,disable-legacy=on,romfile=")):
         contestants += [Result(f"{name} {kind}", workload.qemu(
             monitors["QEMU"], machine, "-netdev", netdev, "-device", f"{device},netdev=n",
             words=words)) for kind, netdev, words in networks if monitors["QEMU"]]
