@@ -19,6 +19,7 @@
 #include "sandbox/root.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,14 +150,28 @@ static void release(struct parts *parts)
 
 /* --- the machine --- */
 
-/* The machine's configuration has a list of networks, of which our caller does not know. */
+/* Replaces the first `from` by `to`, which is as long. */
+static void rename_word(char *message, const char *from, const char *to)
+{
+    char *found = strstr(message, from);
+
+    if (found)
+        memcpy(found, to, strlen(to));
+}
+
+/*
+ * The machine's configuration has a list of networks with "hostfwd" rules, of which our caller, who
+ * has one network with forwards, does not know.
+ */
 static void rename_network(struct husk_err *err)
 {
-    static const char machines[] = "nets[0]: ", ours[] = "network: ";
+    static const char machines[] = "nets[0]: ", helper[] = "net user: ";
+    bool is_machines = strncmp(err->message, machines, sizeof machines - 1) == 0;
 
-    _Static_assert(sizeof machines == sizeof ours, "one replaces the other");
-    if (strncmp(err->message, machines, sizeof machines - 1) == 0)
-        memcpy(err->message, ours, sizeof ours - 1);
+    if (is_machines)
+        rename_word(err->message, machines, "network: ");
+    if (is_machines || strncmp(err->message, helper, sizeof helper - 1) == 0)
+        rename_word(err->message, "hostfwd ", "forward ");
 }
 
 static int create_machine(struct husk_sandbox *sandbox, const struct parts *parts,
@@ -172,7 +187,6 @@ static int create_machine(struct husk_sandbox *sandbox, const struct parts *part
         .egress_denied = true,
     };
     struct husk_config machine;
-    int rc;
 
     husk_config_init(&machine);
     machine.kernel = parts->kernel;
@@ -188,10 +202,7 @@ static int create_machine(struct husk_sandbox *sandbox, const struct parts *part
         machine.net_count = 1;
     }
     root_add_devices(&parts->root, &machine);
-    rc = husk_vm_create(&machine, sandbox->log.line ? &sandbox->log : NULL, &sandbox->vm, err);
-    if (rc && err)
-        rename_network(err);
-    return rc;
+    return husk_vm_create(&machine, sandbox->log.line ? &sandbox->log : NULL, &sandbox->vm, err);
 }
 
 static int start_machine(struct husk_sandbox *sandbox, const struct husk_sandbox_config *config,
@@ -203,7 +214,10 @@ static int start_machine(struct husk_sandbox *sandbox, const struct husk_sandbox
     rc = rc ?: create_machine(sandbox, &parts, config, err);
     sandbox->layer = root_take_layer(&parts.root);
     release(&parts);
-    return rc ?: husk_vm_start(sandbox->vm, err);
+    rc = rc ?: husk_vm_start(sandbox->vm, err);
+    if (rc && err)
+        rename_network(err);
+    return rc;
 }
 
 /* --- all of it --- */

@@ -5,6 +5,7 @@ husk sandbox and its companions where something is wrong or missing: one line th
 """
 import os
 import shutil
+import socket
 import subprocess
 import unittest
 
@@ -109,7 +110,7 @@ class Options(SandboxTest):
         for option, value, *words in (
                 ("--net", "tap", "none or user"), ("--net", "user,allow=a:b:c", "rule"),
                 ("--net", "user,publish=80", "PORT:GUESTPORT"), ("--net", "none,allow=any", "no rules"),
-                ("--net", "user,publish=99999:1", "husk: network: ", "no port"),
+                ("--net", "user,publish=99999:1", "husk: network: forward ", "no port"),
                 ("--bind", "x", "HOST:GUEST"), ("--bind", "/x:y", "GUEST begins"),
                 ("--out", "x", "GUEST:HOST"), ("--timeout", "x", "time"), ("--cpus", "0", "64"),
                 ("--memory", "1", "32M"), ("--disk-size", "1K", "16M"), ("--name", "a/b", "letters")):
@@ -130,6 +131,13 @@ class Options(SandboxTest):
 
 @unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "there is no /dev/kvm")
 class Starts(SandboxTest):
+    def test_a_taken_port(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            self.refused(self.sandbox("--root", self.image, "--net",
+                                      f"user,publish=127.0.0.1:{port}:80"),
+                         "forward tcp:", f"port {port} is taken; choose another")
+
     def test_the_guest_ends_while_it_boots(self):
         result = self.sandbox("--root", self.image)
         self.assertEqual(result.status, FAILED, result)
