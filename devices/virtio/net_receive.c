@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Receive queues: frames of the network into the guest's buffers, several at once where they are
- * small, and without a copy where the guess of their size was right. With VIRTIO_NET_F_MRG_RXBUF a frame is spread over as many chains as it
- * needs; without, it must fit in one.
+ * small, and without a copy where the guess of their size was right. With VIRTIO_NET_F_MRG_RXBUF a
+ * frame is spread over as many chains as it needs; without, it must fit in one.
  *
  * A guest that runs out of buffers is not served until it kicks again: the network is not watched
  * meanwhile, and a frame that had been received and does not fit waits for more.
@@ -31,6 +31,14 @@ static unsigned held_count(const struct net_receiver *receiver)
 static unsigned held_pieces(const struct net_receiver *receiver)
 {
     return receiver->iov_end - receiver->iov_first;
+}
+
+/* How large a frame may be for what is held: without merging it gets a single chain. */
+static size_t frame_room(const struct net_receiver *receiver)
+{
+    if (mergeable(receiver) || held_count(receiver) == 0)
+        return receiver->room;
+    return receiver->held[receiver->first].size;
 }
 
 /* Moves what is held to the start of its arrays. */
@@ -134,10 +142,20 @@ static void give(struct net_receiver *receiver, size_t size)
     receiver->paid = false;
 }
 
-static void lose(struct net_receiver *receiver)
+/*
+ * A lost frame takes its part of the turn as one that was given, or who floods a guest with such
+ * frames would hold the thread. False: the turn is over, and the kick brings the next one, as there
+ * may be no chain in the ring to tell of it.
+ */
+static bool lose(struct net_receiver *receiver, struct virtio_batch *batch)
 {
     counter_add(&receiver->overflows, 1);
     receiver->paid = false;
+    receiver->staged++;
+    if (batch->chains_left > 0 && --batch->chains_left > 0)
+        return true;
+    virtio_queue_kick(receiver->queue);
+    return false;
 }
 
 /*
@@ -158,16 +176,16 @@ static bool give_staged(struct net_receiver *receiver, struct virtio_batch *batc
         if (!pay(receiver, size))
             return false;
         gather(receiver, batch, size);
-        if (receiver->room >= size) {
+        if (frame_room(receiver) >= size) {
             iov_write(receiver->iov + receiver->iov_first, held_pieces(receiver), 0,
                       receiver->stages[receiver->staged], size);
             give(receiver, size);
+            receiver->staged++;
         } else if (more_can_come(receiver) || held_count(receiver) == 0) {
             return false;
-        } else {
-            lose(receiver);
+        } else if (!lose(receiver, batch)) {
+            return false;
         }
-        receiver->staged++;
     }
     return true;
 }

@@ -2,6 +2,12 @@
 /* The virtio network device between a mock driver and a network that is the test. */
 #include "support/net_fixture.h"
 
+#include "devices/virtio/net_parts.h"
+
+#include <sys/socket.h>
+
+#define TURN_FRAMES 128u /* device.c's TURN_CHAINS */
+
 /* --- configuration --- */
 
 static void the_configuration_tells_the_network(void **state)
@@ -123,6 +129,52 @@ static void without_merging_a_frame_that_is_too_large_is_lost(void **state)
     arrive(f, 1000, 2);
     mock_settle(&f->guest);
     expect_frame(f, 0, 1, 1000, 2);
+    assert_true(nothing_received(f));
+}
+
+static void without_merging_no_frame_is_spread(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, 0, SIZE);
+    refill(f, 8, 1000);
+    arrive(f, 500, 1); /* the next time two buffers are in hand */
+    mock_settle(&f->guest);
+    expect_frame(f, 0, 1, 500, 1);
+    arrive(f, 1500, 2);
+    arrive(f, 400, 3);
+    mock_settle(&f->guest);
+    expect_frame(f, 1, 1, 400, 3);
+    assert_true(nothing_received(f));
+}
+
+static unsigned long overflows(const struct fixture *f)
+{
+    const struct virtio_net *net = (const struct virtio_net *)f->device;
+
+    return (unsigned long)counter_read(&net->receivers[0].overflows);
+}
+
+/* However many frames come that no buffer is large enough for, others have their turns. */
+static void what_is_lost_is_lost_in_turns(void **state)
+{
+    static const uint8_t frame[100];
+    struct fixture *f = *state;
+    unsigned long sent = 0, turns = 0;
+
+    mock_start(&f->driver, 0, SIZE);
+    refill(f, 1, 20);
+    while (send(f->fake.host[0], frame, sizeof frame, MSG_DONTWAIT) > 0)
+        sent++;
+    assert_true(sent > TURN_FRAMES);
+    while (overflows(f) < sent && turns <= sent) {
+        unsigned long before = overflows(f);
+
+        mock_turn(&f->guest);
+        turns++;
+        assert_in_range(overflows(f) - before, 0, TURN_FRAMES);
+    }
+    assert_int_equal(overflows(f), sent);
     assert_true(nothing_received(f));
 }
 
@@ -579,6 +631,8 @@ int main(void)
         TEST(the_largest_frame_fits),
         TEST(a_chain_of_many_pieces_is_one_buffer),
         TEST(without_merging_a_frame_that_is_too_large_is_lost),
+        TEST(without_merging_no_frame_is_spread),
+        TEST(what_is_lost_is_lost_in_turns),
         TEST(no_buffers_mean_no_polling),
         TEST(a_frame_waits_for_enough_buffers),
         TEST(frames_keep_their_order),
