@@ -130,7 +130,9 @@ static int send_opened(struct walk *walk, int folder, const char *name, struct t
                        int flags)
 {
     bool is_folder = S_ISDIR(entry->mode);
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | flags | (is_folder ? O_DIRECTORY : 0));
+    /* Not to wait for the writer of a FIFO that was put in a file's place since it was looked at. */
+    int fd = openat(folder, name,
+                    O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags | (is_folder ? O_DIRECTORY : 0));
     int rc;
 
     if (fd < 0)
@@ -382,15 +384,17 @@ static int receive_children(struct walk *walk, int folder)
 static int receive_folder(struct walk *walk, int folder, const char *name,
                           const struct tree_entry *entry)
 {
+    bool is_new = mkdirat(folder, name, 0700) == 0;
     int fd, rc;
 
-    if (mkdirat(folder, name, 0700) < 0 && errno != EEXIST)
+    if (!is_new && errno != EEXIST)
         return -errno;
     fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     rc = receive_children(walk, fd);
-    rc = rc ?: set_attributes(walk, fd, entry);
+    if (is_new) /* what is there already stays as it is */
+        rc = rc ?: set_attributes(walk, fd, entry);
     close(fd);
     return rc;
 }
@@ -429,6 +433,8 @@ int tree_receive(int stream, const struct tree_target *target, struct tree_fault
     if (!walk.block)
         return -ENOMEM;
     rc = receive_entry(&walk, &entry);
+    if (rc == 0 && entry.kind == TREE_LINK)
+        rc = -EPROTO; /* senders follow one at the top; here it would lead the next copy elsewhere */
     rc = rc ?: receive_any(&walk, target->folder, &entry, target->name);
     free(walk.block);
     return rc;

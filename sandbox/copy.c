@@ -87,7 +87,7 @@ int husk_sandbox_put(struct husk_sandbox *sandbox, const char *host, const char 
     return rc;
 }
 
-/* Where it goes: a folder, and what it is called there (NULL: as the guest calls it). */
+/* Where it goes: a folder, and what it is called there (NULL: as in the guest). */
 static int open_target(struct tree_target *target, char *path, struct husk_err *err)
 {
     struct stat status;
@@ -128,12 +128,35 @@ static int receive(int socket, const struct tree_target *target, const char *gue
               : 0;
 }
 
+/* umask() itself would change it for all threads. */
+static mode_t own_umask(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    unsigned mask = 022;
+    char line[256];
+
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Umask: %o", &mask) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return mask;
+}
+
+/* What a guest's path is called here. What is in "/", "." and "..", without a name, has its own. */
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *leaf = slash ? slash + 1 : path;
+
+    return leaf[0] && strcmp(leaf, ".") != 0 && strcmp(leaf, "..") != 0 ? leaf : ".";
+}
+
 int husk_sandbox_get(struct husk_sandbox *sandbox, const char *guest, const char *host,
                      uint64_t limit, struct husk_err *err)
 {
     struct tree_target target = {
         .folder = -1,
-        .mode_mask = 0777,
+        .mode_mask = 0777 & ~own_umask(),
         .uid = (uid_t)-1,
         .gid = (gid_t)-1,
         .limit = limit ? limit : UINT64_MAX,
@@ -145,8 +168,8 @@ int husk_sandbox_get(struct husk_sandbox *sandbox, const char *guest, const char
     rc = rc ?: open_target(&target, to, err);
     if (rc)
         return rc;
-    if (strcmp(from, "/") == 0 && !target.name)
-        target.name = "."; /* it has no name; what is in it goes into the folder */
+    if (!target.name)
+        target.name = name_of(from); /* and not as the guest says, which may say ".bashrc" */
     socket = ask(sandbox, AGENT_GET, from, err);
     rc = socket < 0 ? socket : receive(socket, &target, guest, err);
     if (socket >= 0)

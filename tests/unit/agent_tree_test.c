@@ -401,6 +401,35 @@ static void a_link_is_not_written_through(void **state)
     assert_true(S_ISLNK(status.st_mode));
 }
 
+/* Senders follow it there; one that does not could lead the next copy elsewhere. */
+static void a_link_at_the_top_is_refused(void **state)
+{
+    struct place *place = *state;
+    struct script script = {.size = 0};
+
+    add(&script, LINK, "top", 3, "../outside");
+    assert_int_equal(play(place, &script, script.size), -EPROTO);
+    assert_int_equal(faccessat(place->to, "top", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+}
+
+static void a_folder_that_is_there_stays_as_it_is(void **state)
+{
+    struct place *place = *state;
+    struct script script = {.size = 0};
+    struct stat status;
+
+    assert_int_equal(mkdirat(place->to, "top", 0750), 0);
+    add(&script, FOLDER, "top", 3, "");
+    add(&script, FOLDER, "new", 3, "");
+    add(&script, END, "", 0, "");
+    add(&script, END, "", 0, "");
+    assert_int_equal(play(place, &script, script.size), 0);
+    assert_int_equal(fstatat(place->to, "top", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0750);
+    assert_int_equal(fstatat(place->to, "top/new", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0644);
+}
+
 static void bad_entries_are_refused(void **state)
 {
     const struct entry bad[] = {
@@ -456,6 +485,8 @@ int main(void)
         IN_PLACE(a_file_that_shrinks_is_filled_with_zeros),
         IN_PLACE(bad_names_are_refused),
         IN_PLACE(a_link_is_not_written_through),
+        IN_PLACE(a_folder_that_is_there_stays_as_it_is),
+        IN_PLACE(a_link_at_the_top_is_refused),
         IN_PLACE(bad_entries_are_refused),
         IN_PLACE(too_deep_a_tree_is_refused),
         IN_PLACE(a_stream_may_end_anywhere),
