@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -21,6 +22,13 @@
 #define MIB (UINT64_C(1) << 20)
 #define SCRATCH_MIN (16 * MIB)
 #define LAYER_DEFAULT (4096 * MIB)
+#define SURVEY_CHECKED 1024u /* files between looks at whether it is given up */
+#define LOCK_LOOKED_MS 200
+
+/* The cache's files: PREFIX DIGEST ".img", and beside it these. */
+#define IMAGE_PREFIX "root-"
+#define NEXT_SUFFIX ".new" /* half-made */
+#define LOCK_SUFFIX ".lock"
 
 /* --- what is in an image --- */
 
@@ -32,11 +40,11 @@ int image_type(const char *path, const char **type, struct husk_err *err)
         const char *magic;
         size_t size;
     } types[] = {
-        {"ext4", 1080, "\x53\xef", 2},
         {"squashfs", 0, "hsqs", 4},
         {"erofs", 1024, "\xe2\xe1\xf5\xe0", 4},
         {"xfs", 0, "XFSB", 4},
         {"btrfs", 65600, "_BHRfS_M", 8},
+        {"ext4", 1080, "\x53\xef", 2}, /* two bytes, which an image of another kind may have there */
     };
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     char magic[8];
@@ -56,6 +64,13 @@ int image_type(const char *path, const char **type, struct husk_err *err)
 }
 
 /* --- a folder, packed --- */
+
+static bool is_canceled(int cancel_fd)
+{
+    struct pollfd source = {.fd = cancel_fd, .events = POLLIN};
+
+    return cancel_fd >= 0 && poll(&source, 1, 0) > 0;
+}
 
 /* What a walk through the folder has found. */
 struct survey {
@@ -83,17 +98,44 @@ static void look(struct survey *survey, const FTSENT *entry)
     survey->files++;
 }
 
-static int survey_folder(struct survey *found, const char *folder, struct husk_err *err)
+/* mkfs.ext4 -d goes into what is mounted in a folder: /proc, /sys, other disks. */
+static bool is_mounted_in(const FTSENT *entry, dev_t device)
+{
+    return entry->fts_info == FTS_D && entry->fts_level > 0 && entry->fts_statp->st_dev != device;
+}
+
+static int explain_survey(int rc, const char *folder, struct husk_err *err)
+{
+    if (rc == -ECANCELED)
+        return fail(err, HUSK_ERR_INPUT, rc, "given up while reading \"%s\"", folder);
+    if (rc == -EXDEV)
+        return fail(err, HUSK_ERR_INPUT, rc, "the root \"%s\" has other file systems mounted in it and "
+                    "cannot be packed; install virtiofsd and be root, or give another by --root", folder);
+    if (rc == -EACCES)
+        return fail(err, HUSK_ERR_INPUT, rc, "not all of the folder \"%s\" can be read; be root, or give "
+                    "another root by --root", folder);
+    return fail_sys(err, HUSK_ERR_INPUT, rc, "cannot read the folder \"%s\"", folder);
+}
+
+static int survey_folder(struct survey *found, const char *folder, int cancel_fd,
+                         struct husk_err *err)
 {
     char *folders[] = {(char *)folder, NULL};
     FTS *walk = fts_open(folders, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
     FTSENT *entry;
+    dev_t device = 0;
     int rc = walk ? 0 : -errno;
 
     *found = (struct survey){.digest = UINT64_C(0xcbf29ce484222325)};
     while (rc == 0 && (errno = 0, entry = fts_read(walk))) {
-        if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR)
+        if (entry->fts_level == FTS_ROOTLEVEL)
+            device = entry->fts_statp->st_dev;
+        if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
             rc = -entry->fts_errno;
+        else if (found->files % SURVEY_CHECKED == 0 && is_canceled(cancel_fd))
+            rc = -ECANCELED;
+        else if (is_mounted_in(entry, device))
+            rc = -EXDEV;
         else if (entry->fts_info != FTS_DP)
             look(found, entry);
     }
@@ -101,7 +143,7 @@ static int survey_folder(struct survey *found, const char *folder, struct husk_e
         rc = -errno;
     if (walk)
         fts_close(walk);
-    return rc ? fail_sys(err, HUSK_ERR_INPUT, rc, "cannot read the folder \"%s\"", folder) : 0;
+    return rc ? explain_survey(rc, folder, err) : 0;
 }
 
 static void tell(const struct husk_log *log, const char *folder, const struct survey *found,
@@ -118,16 +160,9 @@ static void tell(const struct husk_log *log, const char *folder, const struct su
     log->line(log->context, HUSK_LOG_WARNING, line);
 }
 
-static bool is_canceled(int cancel_fd)
-{
-    struct pollfd source = {.fd = cancel_fd, .events = POLLIN};
-
-    return cancel_fd >= 0 && poll(&source, 1, 0) > 0;
-}
-
 /* Room for the files, for what a file system keeps about them, and a little. */
 static int make_image(const char *folder, const struct survey *found, const char *image,
-                      const struct husk_log *log, int cancel_fd, struct husk_err *err)
+                      int lock, const struct husk_log *log, int cancel_fd, struct husk_err *err)
 {
     const char *arguments[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E",
                                "lazy_itable_init=0,root_owner=0:0", "-N", NULL, "-d", folder,
@@ -140,14 +175,15 @@ static int make_image(const char *folder, const struct survey *found, const char
 
     if (rc)
         return rc;
-    fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    unlink(image); /* never into the file of one that was killed, whose mkfs may still write */
+    fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
         rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make \"%s\"", image);
     if (fd >= 0)
         close(fd);
     snprintf(inodes, sizeof inodes, "%" PRIu64, found->files + 64);
     arguments[10] = inodes;
-    rc = rc ?: run_start(&run, program, arguments, -1, err);
+    rc = rc ?: run_start(&run, program, arguments, lock, err); /* held as long as mkfs runs */
     if (rc)
         return rc;
     do {
@@ -161,6 +197,56 @@ static int make_image(const char *folder, const struct survey *found, const char
     return rc < 0 ? rc : 0;
 }
 
+/* Another sandbox packs the same folder: said once, and given up when the start is. */
+static int await_lock(int lock, const char *folder, const struct husk_log *log, int cancel_fd,
+                      struct husk_err *err)
+{
+    struct pollfd canceled = {.fd = cancel_fd, .events = POLLIN};
+    char line[256];
+    bool said = false;
+
+    while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot lock the image of \"%s\"", folder);
+        if (!said && log && log->level >= HUSK_LOG_WARNING) {
+            snprintf(line, sizeof line, "waiting for another sandbox that packs %.120s", folder);
+            log->line(log->context, HUSK_LOG_WARNING, line);
+        }
+        said = true;
+        if (poll(&canceled, 1, LOCK_LOOKED_MS) > 0)
+            return fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"", folder);
+    }
+    return 0;
+}
+
+/* A half-made image, if nobody makes it any more. */
+static void clear_stale(const char *next)
+{
+    char lock_path[PATH_MAX + 8];
+    int lock;
+
+    snprintf(lock_path, sizeof lock_path, "%.*s" LOCK_SUFFIX,
+             (int)(strlen(next) - strlen(NEXT_SUFFIX)), next);
+    lock = open(lock_path, O_RDWR | O_CLOEXEC);
+    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0)
+        unlink(next);
+    if (lock >= 0)
+        close(lock);
+}
+
+/* What builders that were killed have left, whatever folders they packed. */
+static void clear_all_stale(const char *cache)
+{
+    char pattern[PATH_MAX + 16];
+    glob_t found = {0};
+
+    snprintf(pattern, sizeof pattern, "%s/" IMAGE_PREFIX "*" NEXT_SUFFIX, cache);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            clear_stale(found.gl_pathv[i]);
+    globfree(&found);
+}
+
 /*
  * One builder at a time; a half-made image has another name. The lock's file stays: who waits for one
  * that is removed would build beside who makes the next.
@@ -171,13 +257,14 @@ static int build(const char *folder, const struct survey *found, const char *pat
     char lock_path[PATH_MAX + 8], next[PATH_MAX + 8];
     int lock, rc = 0;
 
-    snprintf(lock_path, sizeof lock_path, "%s.lock", path);
-    snprintf(next, sizeof next, "%s.new", path);
+    snprintf(lock_path, sizeof lock_path, "%s" LOCK_SUFFIX, path);
+    snprintf(next, sizeof next, "%s" NEXT_SUFFIX, path);
     lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+    if (lock < 0)
         rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot lock \"%s\"", lock_path);
+    rc = rc ?: await_lock(lock, folder, log, cancel_fd, err);
     if (rc == 0 && access(path, R_OK) != 0) {
-        rc = make_image(folder, found, next, log, cancel_fd, err);
+        rc = make_image(folder, found, next, lock, log, cancel_fd, err);
         if (rc == 0 && rename(next, path) < 0)
             rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make \"%s\"", path);
         if (rc)
@@ -193,14 +280,15 @@ int image_pack(const char *folder, const struct husk_log *log, int cancel_fd, ch
 {
     char cache[PATH_MAX];
     struct survey found;
-    int rc = survey_folder(&found, folder, err);
+    int rc = survey_folder(&found, folder, cancel_fd, err);
 
     rc = rc ?: find_cache(cache, err);
     if (rc)
         return rc;
-    snprintf(path, PATH_MAX, "%.3900s/root-%016" PRIx64 ".img", cache, found.digest);
+    snprintf(path, PATH_MAX, "%.3900s/" IMAGE_PREFIX "%016" PRIx64 ".img", cache, found.digest);
     if (access(path, R_OK) == 0)
         return 0;
+    clear_all_stale(cache);
     return build(folder, &found, path, log, cancel_fd, err);
 }
 

@@ -84,6 +84,14 @@ class Parts(SandboxTest):
         self.refused(result, "virtiofsd", "install")
 
     @unittest.skipUnless(os.geteuid() == 0, "mounting takes root")
+    def test_no_virtiofsd_for_a_root_with_mounts(self):
+        os.makedirs(self.path("root/mounted"))
+        result = self.husk_where(f"{NO_VIRTIOFSD}\nmount -t tmpfs none {self.path('root/mounted')}",
+                                 "sandbox", "--kernel", self.kernel, "--root", self.path("root"),
+                                 "--", "true")
+        self.refused(result, "mounted in it", "install virtiofsd")
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting takes root")
     def test_no_mkfs_to_pack_with(self):
         os.mkdir(self.path("root"))
         hidden = f"{NO_VIRTIOFSD}\nmount -t tmpfs none /usr/sbin"

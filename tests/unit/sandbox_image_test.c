@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -41,6 +43,9 @@ static void knows_file_systems(void **state)
         assert_int_equal(pwrite(fd, all[i].magic, size - 1, all[i].offset), size - 1);
         assert_failure(image_type(scratch.path, &type, &err), -EINVAL, &err, "neither a folder");
         assert_int_equal(pwrite(fd, all[i].magic, size, all[i].offset), size);
+        assert_int_equal(image_type(scratch.path, &type, &err), 0);
+        assert_string_equal(type, all[i].type);
+        assert_int_equal(pwrite(fd, all[0].magic, 2, all[0].offset), 2); /* by chance */
         assert_int_equal(image_type(scratch.path, &type, &err), 0);
         assert_string_equal(type, all[i].type);
         close(fd);
@@ -148,6 +153,83 @@ static void a_folder_is_packed_once(void **state)
     scratch_close(&scratch);
 }
 
+/* Where the image of a folder is; it is not there any more. */
+static void find_image(const struct scratch *scratch, char path[PATH_MAX])
+{
+    assert_int_equal(image_pack(scratch->folder, NULL, -1, path, &err), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+static int open_beside(const char *path, const char *suffix)
+{
+    char name[PATH_MAX + 8];
+    int fd;
+
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Who was killed may have left a builder, which goes on writing. */
+static void a_killed_builder_spoils_nothing(void **state)
+{
+    static const char junk[4096];
+    struct scratch scratch, cache;
+    char path[PATH_MAX], other[PATH_MAX], command[128];
+    const char *type;
+    int fd;
+
+    (void)state;
+    need_mkfs();
+    scratch_open(&scratch);
+    scratch_open(&cache);
+    setenv("XDG_CACHE_HOME", cache.folder, 1);
+    scratch_file(&scratch, "file", 100000);
+    find_image(&scratch, path);
+    fd = open_beside(path, ".new");
+    snprintf(other, sizeof other, "%.*s/root-0.img", (int)(strrchr(path, '/') - path), path);
+    close(open_beside(other, ".lock"));
+    close(open_beside(other, ".new"));
+    assert_int_equal(image_pack(scratch.folder, NULL, -1, path, &err), 0);
+    assert_int_equal(pwrite(fd, junk, sizeof junk, 0), sizeof junk);
+    assert_int_equal(image_type(path, &type, &err), 0);
+    assert_string_equal(type, "ext4");
+    snprintf(command, sizeof command, "! ls %.64s/husk | grep new", cache.folder);
+    assert_int_equal(system(command), 0);
+    close(fd);
+    snprintf(command, sizeof command, "rm -r %.64s", cache.folder);
+    assert_int_equal(system(command), 0);
+    scratch_close(&scratch);
+}
+
+static void waiting_for_another_builder_can_be_given_up(void **state)
+{
+    const struct itimerspec soon = {.it_value.tv_nsec = 100000000};
+    int cancel = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), lock;
+    struct scratch scratch, cache;
+    char path[PATH_MAX], command[128];
+
+    (void)state;
+    need_mkfs();
+    scratch_open(&scratch);
+    scratch_open(&cache);
+    setenv("XDG_CACHE_HOME", cache.folder, 1);
+    scratch_file(&scratch, "file", 100000);
+    find_image(&scratch, path);
+    lock = open_beside(path, ".lock");
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_int_equal(timerfd_settime(cancel, 0, &soon, NULL), 0);
+    alarm(60);
+    assert_failure(image_pack(scratch.folder, NULL, cancel, path, &err), -ECANCELED, &err, "given up");
+    alarm(0);
+    close(lock);
+    close(cancel);
+    snprintf(command, sizeof command, "rm -r %.64s", cache.folder);
+    assert_int_equal(system(command), 0);
+    scratch_close(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +238,8 @@ int main(void)
         cmocka_unit_test(a_layer_stays_and_is_locked),
         cmocka_unit_test(a_layer_that_fails_is_empty_again),
         cmocka_unit_test(a_folder_is_packed_once),
+        cmocka_unit_test(a_killed_builder_spoils_nothing),
+        cmocka_unit_test(waiting_for_another_builder_can_be_given_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
