@@ -95,8 +95,10 @@ static bool empty(struct pump *pump)
 {
     ssize_t done = write_some(pump);
 
+    if (done < 0 && !would_block())
+        pump->error = errno;
     if (done < 0)
-        return would_block();
+        return pump->error == 0;
     pump->start += (size_t)done;
     return true;
 }

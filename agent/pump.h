@@ -21,6 +21,7 @@ struct pump {
     size_t start, end; /* what is in it */
     uint64_t moved;    /* bytes read so far */
     uint64_t most;     /* that `moved` may become; what is read beyond it is lost */
+    int error;         /* errno of the write that broke it; 0: none */
 };
 
 #define PUMP_CLOSED {.from = -1, .to = -1}

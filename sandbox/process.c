@@ -46,6 +46,8 @@ struct husk_process {
     int done;      /* eventfd: `result` and `lost` are final */
     bool exited;
     bool lost;     /* the sandbox ended before the command did */
+    bool cut;      /* output of it was not written: result.message says why */
+    uint64_t closed_moved; /* bytes of outputs that have ended */
     struct husk_exit result;
     atomic_bool final; /* what the thread has written may be read: a descriptor alone orders nothing */
 };
@@ -175,10 +177,24 @@ static int connect_streams(struct husk_process *process, const struct husk_sandb
 
 /* --- streams --- */
 
-static int duplicate(int fd, struct husk_err *err)
+/*
+ * A terminal may take less than poll() promises, and a write to it wait. Where it can be opened anew,
+ * it does not, and the caller's own descriptor stays as it is.
+ */
+static int open_terminal(int fd)
 {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    char path[32];
 
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return isatty(fd) ? open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
+}
+
+static int duplicate(int fd, bool is_output, struct husk_err *err)
+{
+    int copy = is_output ? open_terminal(fd) : -1;
+
+    if (copy < 0)
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return copy < 0 ? fail_sys(err, HUSK_ERR_INPUT, -errno, "descriptor %d", fd) : copy;
 }
 
@@ -189,7 +205,7 @@ static int open_stream(struct husk_process *process, unsigned stream, int fd, in
 
     if (fd < 0 || socket < 0)
         return 0;
-    process->files[stream] = duplicate(fd, err);
+    process->files[stream] = duplicate(fd, stream != AGENT_STDIN, err);
     if (process->files[stream] < 0)
         return process->files[stream];
     fd = process->files[stream];
@@ -220,8 +236,16 @@ static void end_stream(struct husk_process *process, unsigned stream, enum pump_
     int socket = process->pumps[stream].to;
 
     if (stream != AGENT_STDIN) {
+        int error = process->pumps[stream].error;
+
         if (state == PUMP_BROKEN) /* the command is to hear that nobody reads it */
             shutdown(process->pumps[stream].from, SHUT_RDWR);
+        if (error && error != EPIPE && !process->cut) {
+            process->cut = true;
+            snprintf(process->result.message, sizeof process->result.message,
+                     "its output cannot be written: %s", strerror(error));
+        }
+        process->closed_moved += process->pumps[stream].moved;
     } else if (socket >= 0) {
         shutdown(socket, SHUT_WR);
     }
@@ -240,14 +264,14 @@ static bool is_open(const struct husk_process *process, unsigned stream)
 static bool is_over_limit(struct husk_process *process)
 {
     struct pump *out = &process->pumps[AGENT_STDOUT], *err = &process->pumps[AGENT_STDERR];
-    uint64_t total = out->moved + err->moved;
+    uint64_t total = out->moved + err->moved + process->closed_moved;
 
     if (process->max_output == 0)
         return false;
     if (total > process->max_output)
         return true;
-    out->most = process->max_output - err->moved;
-    err->most = process->max_output - out->moved;
+    out->most = process->max_output - process->closed_moved - err->moved;
+    err->most = process->max_output - process->closed_moved - out->moved;
     return false;
 }
 
@@ -287,6 +311,7 @@ static void cut_output(struct husk_process *process)
     snprintf(process->result.message, sizeof process->result.message,
              "it wrote more than %llu bytes and was ended", (unsigned long long)process->max_output);
     process->max_output = 0;
+    process->cut = true;
     husk_process_signal(process, SIGKILL);
     for (unsigned i = AGENT_STDOUT; i < AGENT_STREAMS; i++)
         if (is_open(process, i))
@@ -460,7 +485,7 @@ int husk_process_wait(struct husk_process *process, int timeout_ms, struct husk_
         return explain_loss(process, err);
     own = process->result;
     own.size = result->size;
-    if (own.message[0] && own.signal)
+    if (process->cut)
         own.status = STATUS_FAILED;
     memcpy(result, &own, result->size < sizeof own ? result->size : sizeof own);
     return 0;

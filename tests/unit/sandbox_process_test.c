@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define PORT 77u
@@ -379,6 +381,85 @@ static void too_much_output_is_cut(void **state)
     close(out[0]);
 }
 
+static void writes_and_exits(struct guest *guest)
+{
+    take_job(guest);
+    take_streams(guest, 1);
+    frame_send_bytes(guest->streams[AGENT_STDOUT], "0123456789", 10);
+    send_number(guest->control, AGENT_EXITED, "status", 0);
+}
+
+/* One that was done before it could be ended has not succeeded either. */
+static void what_is_not_written_is_no_success(void **state)
+{
+    static const struct {
+        const char *path;
+        uint64_t most;
+        const char *message;
+    } cases[] = {{"/dev/null", 9, "more than 9 bytes"}, {"/dev/full", 0, "No space left"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct husk_process *process;
+        struct husk_err err = {0};
+        struct husk_exit result;
+        struct guest guest;
+        int out = open(cases[i].path, O_WRONLY | O_CLOEXEC);
+
+        start(&guest, writes_and_exits);
+        assert_int_equal(exec(&guest, -1, out, -1, cases[i].most, &process, &err), 0);
+        close(out);
+        assert_int_equal(await(process, &result, &err), 0);
+        assert_int_equal(result.status, 125);
+        assert_non_null(strstr(result.message, cases[i].message));
+        husk_process_destroy(process);
+        end(&guest);
+    }
+}
+
+static int first_output; /* what the test has of it */
+
+/* The first is at its end, as the host has it, before the second begins. */
+static void fills_one_after_the_other(struct guest *guest)
+{
+    char byte;
+
+    take_job(guest);
+    take_streams(guest, 2);
+    frame_send_bytes(guest->streams[AGENT_STDOUT], "0123456789", 10);
+    close(guest->streams[AGENT_STDOUT]);
+    guest->streams[AGENT_STDOUT] = -1;
+    while (read(first_output, &byte, 1) > 0)
+        ;
+    frame_send_bytes(guest->streams[AGENT_STDERR], "abcdefghij", 10);
+    await_end(guest->streams[AGENT_STDERR]);
+    send_number(guest->control, AGENT_EXITED, "signal", SIGKILL);
+}
+
+static void an_output_that_has_ended_counts(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct husk_exit result;
+    struct guest guest;
+    int out[2], errors[2];
+
+    (void)state;
+    assert_int_equal(pipe(out) | pipe(errors), 0);
+    first_output = out[0];
+    start(&guest, fills_one_after_the_other);
+    assert_int_equal(exec(&guest, -1, out[1], errors[1], 15, &process, &err), 0);
+    close(out[1]);
+    close(errors[1]);
+    assert_int_equal(await(process, &result, &err), 0);
+    assert_int_equal(result.status, 125);
+    assert_reads(errors[0], "abcde");
+    husk_process_destroy(process);
+    end(&guest);
+    close(out[0]);
+    close(errors[0]);
+}
+
 /* Both outputs are there when they are looked at first. */
 static void fills_both(struct guest *guest)
 {
@@ -573,6 +654,32 @@ static void can_be_destroyed_while_blocked(void **state)
     close(out[1]);
 }
 
+/* A terminal that polls writable, and takes less than is written. */
+static void can_be_destroyed_while_a_terminal_is_full(void **state)
+{
+    struct husk_process *process;
+    struct husk_err err = {0};
+    struct termios raw;
+    struct guest guest;
+    int master, terminal;
+
+    (void)state;
+    assert_int_equal(openpty(&master, &terminal, NULL, NULL, NULL), 0);
+    assert_int_equal(tcgetattr(terminal, &raw), 0);
+    cfmakeraw(&raw);
+    assert_int_equal(tcsetattr(terminal, TCSANOW, &raw), 0);
+    start(&guest, floods);
+    assert_int_equal(exec(&guest, -1, terminal, -1, 0, &process, &err), 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = master, .events = POLLIN}, 1, 20000), 1);
+    alarm(60);
+    husk_process_destroy(process);
+    alarm(0);
+    assert_int_equal(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
+    end(&guest);
+    close(master);
+    close(terminal);
+}
+
 static void nobody_listens(void **state)
 {
     struct husk_sandbox sandbox = {.socket = "/nonexistent/vsock"};
@@ -628,6 +735,23 @@ static void gets_a_file(void **state)
         assert_int_equal(guest.type, AGENT_GET);
         assert_string_equal(guest.argument, "/a");
     }
+}
+
+/* The guest calls it "name"; what it is called here is not the guest's to say. */
+static void a_file_is_called_as_it_was_asked_for(void **state)
+{
+    struct husk_err err = {0};
+    struct guest guest;
+    char path[100];
+
+    (void)state;
+    start(&guest, gives_a_file);
+    assert_int_equal(husk_sandbox_get(&guest.sandbox, "/srv/a/", guest.scratch.folder, 0, &err), 0);
+    snprintf(path, sizeof path, "%s/a", guest.scratch.folder);
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/name", guest.scratch.folder);
+    assert_int_equal(access(path, F_OK), -1);
+    end(&guest);
 }
 
 static void fails_with_2_to_the_32(struct guest *guest)
@@ -698,12 +822,16 @@ int main(void)
         cmocka_unit_test(passes_signals),
         cmocka_unit_test(tells_why_it_does_not_run),
         cmocka_unit_test(too_much_output_is_cut),
+        cmocka_unit_test(what_is_not_written_is_no_success),
+        cmocka_unit_test(an_output_that_has_ended_counts),
         cmocka_unit_test(both_outputs_share_the_limit),
         cmocka_unit_test(a_bad_agent_is_an_error),
         cmocka_unit_test(a_command_may_be_lost),
         cmocka_unit_test(can_be_destroyed_while_blocked),
+        cmocka_unit_test(can_be_destroyed_while_a_terminal_is_full),
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(gets_a_file),
+        cmocka_unit_test(a_file_is_called_as_it_was_asked_for),
         cmocka_unit_test(a_failure_is_one),
         cmocka_unit_test(copies_may_break_off),
     };
