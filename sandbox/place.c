@@ -304,11 +304,10 @@ struct visit {
     void *context;
 };
 
-static void sweep_and_visit(void *context, const struct place *place)
+static void visit_one(void *context, const struct place *place)
 {
     const struct visit *visit = context;
 
-    sweep_one(place);
     if (access(place->folder, F_OK) == 0)
         visit->each(visit->context, place);
 }
@@ -322,9 +321,9 @@ int place_each(void (*each)(void *context, const struct place *place), void *con
 
     if (rc)
         return rc;
-    rc = walk(&base, sweep_and_visit, &visit, err);
-    unlock_base(&base);
-    return rc;
+    rc = walk(&base, sweep, NULL, err);
+    unlock_base(&base); /* `each` may take its time, and call us */
+    return rc ?: walk(&base, visit_one, &visit, err);
 }
 
 int place_remove(const char *name, struct husk_err *err)

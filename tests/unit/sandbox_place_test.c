@@ -213,6 +213,26 @@ static void what_is_kept_loses_its_sockets(void **state)
 }
 
 /* Not to know whether it lives is no reason to remove it. */
+static void remove_it(void *context, const struct place *place)
+{
+    ++*(unsigned *)context;
+    assert_int_equal(place_remove(place->name, &err), 0);
+}
+
+static void what_is_listed_may_be_removed(void **state)
+{
+    unsigned removed = 0;
+
+    (void)state;
+    kill_one("one", true);
+    kill_one("two", true);
+    alarm(60); /* and not wait for itself */
+    assert_int_equal(place_each(remove_it, &removed, &err), 0);
+    alarm(0);
+    assert_int_equal(removed, 2);
+    assert_int_equal(count_all(), 0);
+}
+
 static void a_lack_of_descriptors_removes_nothing(void **state)
 {
     struct rlimit limit, before;
@@ -309,6 +329,7 @@ int main(void)
         IN_RUNTIME(info_is_read_as_written),
         IN_RUNTIME(what_the_dead_leave_is_removed),
         IN_RUNTIME(what_is_kept_loses_its_sockets),
+        IN_RUNTIME(what_is_listed_may_be_removed),
         IN_RUNTIME(a_lack_of_descriptors_removes_nothing),
         IN_RUNTIME(a_base_that_others_can_write_is_refused),
         IN_RUNTIME(many_at_once_do_not_meet),
