@@ -203,13 +203,12 @@ static void mount_binds(struct report *report, const struct config *config)
     size_t at = 0;
 
     while ((bind = field_next(config->bytes, config->size, "bind", &at))) {
-        char mode[3], tag[64], target[PATH_MAX];
+        char mode[3], tag[64];
         int path = 0;
 
         if (sscanf(bind, "%2s %63s %n", mode, tag, &path) != 2 || path == 0)
             report_failure(report, EPROTO, "bad configuration \"%s\"", bind);
-        snprintf(target, sizeof target, "/merged%s", bind + path);
-        must_mount(report, tag, target, "virtiofs", strcmp(mode, "ro") == 0 ? MS_RDONLY : 0, NULL);
+        must_mount(report, tag, bind + path, "virtiofs", strcmp(mode, "ro") == 0 ? MS_RDONLY : 0, NULL);
     }
 }
 
@@ -279,9 +278,9 @@ void boot(struct report *report, struct late_modules *late)
     report_stage(report, "mounting the root");
     mount_merged(report, &config);
     mount_system(report, "/merged");
+    enter_root(report); /* before binds, whose paths may go through the root's own absolute links */
     report_stage(report, "mounting shared folders");
     mount_binds(report, &config);
-    enter_root(report);
     report_stage(report, "bringing up the network");
     set_hostname(report, &config);
     start_network(report, &config);
