@@ -75,13 +75,16 @@ void husk_sandbox_set_status(struct husk_sandbox *sandbox, int status)
 
 /* --- its end --- */
 
+#define FOR_EVER UINT32_MAX
+
 /* 1 once the descriptor polls readable, 0 after `ms`. */
 static int await(int fd, uint32_t ms)
 {
     struct pollfd source = {.fd = fd, .events = POLLIN};
+    int timeout = ms == FOR_EVER ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
     int ready;
 
-    while ((ready = poll(&source, 1, (int)ms)) < 0 && errno == EINTR)
+    while ((ready = poll(&source, 1, timeout)) < 0 && errno == EINTR)
         ;
     return ready > 0;
 }
@@ -90,7 +93,7 @@ static int stop_own(struct husk_sandbox *sandbox, uint32_t grace_ms)
 {
     if (!await(husk_vm_event_fd(sandbox->vm), grace_ms)) {
         husk_vm_stop(sandbox->vm, 0);
-        await(husk_vm_event_fd(sandbox->vm), UINT32_MAX);
+        await(husk_vm_event_fd(sandbox->vm), FOR_EVER);
     }
     return 0;
 }
@@ -116,7 +119,7 @@ static int stop_other(struct husk_sandbox *sandbox, uint32_t grace_ms, struct hu
         if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
             rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot end process %d", sandbox->info.pid);
         else
-            await(pidfd, UINT32_MAX);
+            await(pidfd, FOR_EVER);
     }
     close(pidfd);
     return rc;

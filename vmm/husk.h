@@ -473,7 +473,7 @@ HUSK_API void husk_vm_destroy(struct husk_vm *vm);
  *
  * Each has a folder of its own in $XDG_RUNTIME_DIR/husk (root without that: /run/husk), by which other
  * processes find it (husk ps, husk exec). A lock there dies with its process; what a process that was
- * killed has left is removed when the next sandbox starts or is asked for.
+ * killed has left is removed when the next sandbox starts, or when they are listed.
  */
 struct husk_sandbox;
 struct husk_process;

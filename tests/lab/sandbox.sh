@@ -84,7 +84,8 @@ test_exec() {
     in_sandbox 0 --env A=1 --env HOME=/x --workdir /usr --user nobody:daemon box -- \
         sh -c 'echo $A $HOME $PWD; id -un; id -gn; hostname'
     expect_out $'1 /x /usr\nnobody\ndaemon\nboxy'
-    in_sandbox 124 --timeout 1 box -- sh -c 'trap "" TERM; while :; do sleep 1; done'
+    in_sandbox 124 --timeout 1 box -- sh -c 'trap "" TERM HUP; echo $$ > /pid; while :; do sleep 1; done'
+    in_sandbox 1 box -- sh -c 'kill -0 $(cat /pid)'
     in_sandbox 125 --max-output 1000 box yes
     expect_equal "bytes of output" "$(wc -c < out)" 1000
     in_sandbox 0 box -- sh -c 'sleep 1000 & echo started'
@@ -168,13 +169,16 @@ test_files() {
 # Folders of this host: the root, live and read-only, and others, of which one can be written.
 test_shares() {
     begin_sandboxes
-    mkdir shared given
+    mkdir shared given linked
     echo live > given/file
-    root=/ sandbox 0 --bind "$PWD/shared:/shared" --bind "$PWD/given:/given:ro" -- sh -c '
+    root=/ sandbox 0 --bind "$PWD/shared:/shared" --bind "$PWD/given:/given:ro" \
+        --bind "$PWD/linked:/var/run/linked" -- sh -c '
+        echo by a link of the root > /var/run/linked/file
         echo made > /shared/file; cat /given/file; echo no > /given/other; echo mine > /etc/mine; ls /proc/1/exe
         touch /given/file; test -e /usr/bin/env && cat /etc/mine'
     expect_out $'live\n/proc/1/exe\nmine'
     expect_equal "what was written" "$(cat shared/file)" made
+    expect_equal "what went by a link" "$(cat linked/file)" 'by a link of the root'
     expect_message 'Read-only file system'
     [ ! -e /etc/mine ] || fail "the host's root was written"
     mkdir -p packed/bin
@@ -250,6 +254,9 @@ test_signals() {
     start_sandbox -- sleep 1000
     kill -TERM "$husk_pid" # while it starts
     finish_sandbox 143
+    start_sandbox -- true
+    kill -WINCH "$husk_pid" # while it starts
+    finish_sandbox 0
     expect_nothing_left
 }
 

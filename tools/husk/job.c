@@ -43,6 +43,18 @@ int job_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+int job_ending_signals(void)
+{
+    sigset_t ending;
+
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGHUP);
+    sigaddset(&ending, SIGQUIT);
+    return signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
 void job_release_signals(void)
 {
     sigset_t none;
@@ -167,6 +179,9 @@ int job_run(struct job *job)
         run.deadline = now_ms() + job->timeout_ms;
     terminal_enter(&run.terminal);
     ended = await(&run);
+    job->given_up = !ended;
+    if (!ended) /* the sandbox may go on, but not with it */
+        husk_process_signal(run.process, SIGKILL);
     terminal_leave(&run.terminal);
     status = judge(&run, ended);
     husk_process_destroy(run.process);

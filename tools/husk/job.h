@@ -10,6 +10,7 @@ struct job {
     struct husk_command command;
     int64_t timeout_ms; /* negative: none */
     int signal_fd;      /* job_signals() */
+    bool given_up;      /* out: it was killed, by a second signal or past its timeout */
 };
 
 /*
@@ -17,6 +18,12 @@ struct job {
  * errno); before there are threads.
  */
 int job_signals(void);
+
+/*
+ * After job_signals(), a descriptor that is readable once a signal asks to end, before there is a
+ * command to pass others to. -1, with errno.
+ */
+int job_ending_signals(void);
 
 /* From here on signals end this process again, as by default. */
 void job_release_signals(void);

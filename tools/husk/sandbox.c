@@ -35,19 +35,23 @@ static int report(const struct husk_err *err)
     return STATUS_SANDBOX;
 }
 
-static int start(struct sandbox_options *options, int signal_fd, struct husk_sandbox **sandbox)
+/* Until there is a command, only signals that end it are heard; the others wait for it. */
+static int start(struct sandbox_options *options, struct husk_sandbox **sandbox)
 {
     const struct husk_log log = {print_line, NULL,
                                  options->verbose ? HUSK_LOG_INFO : HUSK_LOG_WARNING};
-    struct husk_err err = {0};
     struct signalfd_siginfo info;
+    struct husk_err err = {0};
+    int rc;
 
-    options->config.cancel_fd = signal_fd;
-    if (husk_sandbox_start(&options->config, &log, sandbox, &err) == 0)
-        return 0;
-    if (err.code == -ECANCELED && read(signal_fd, &info, sizeof info) == sizeof info)
-        return STATUS_SIGNAL + (int)info.ssi_signo;
-    return report(&err);
+    options->config.cancel_fd = job_ending_signals();
+    rc = husk_sandbox_start(&options->config, &log, sandbox, &err);
+    if (rc == -ECANCELED && read(options->config.cancel_fd, &info, sizeof info) == sizeof info)
+        rc = STATUS_SIGNAL + (int)info.ssi_signo;
+    else if (rc)
+        rc = report(&err);
+    close(options->config.cancel_fd);
+    return rc;
 }
 
 /* Files that the command was to leave; the first that cannot be had decides the status. */
@@ -65,14 +69,18 @@ static int fetch(struct husk_sandbox *sandbox, const struct sandbox_options *opt
     return status;
 }
 
-/* A kept layer, and files that are shared, want the guest's caches to be written. */
-static void end(struct husk_sandbox *sandbox, const struct sandbox_options *options, int status)
+/*
+ * A kept layer, and files that are shared, want the guest's caches to be written; who sends a second
+ * signal does not wait for that.
+ */
+static void end(struct husk_sandbox *sandbox, const struct sandbox_options *options, int status,
+                bool hurry)
 {
     bool shares = false;
 
     for (uint32_t i = 0; i < options->config.bind_count; i++)
         shares |= !options->binds[i].read_only;
-    if (options->config.layer || shares)
+    if ((options->config.layer || shares) && !hurry)
         husk_sandbox_stop(sandbox, STOP_GRACE_MS, NULL);
     husk_sandbox_set_status(sandbox, status);
     husk_sandbox_destroy(sandbox);
@@ -89,7 +97,8 @@ static void show_timing(const struct sandbox_options *options, struct husk_sandb
     timing_print(&timing, started);
 }
 
-static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, int signal_fd)
+/* `hurry`: nothing of the sandbox is to be waited for. */
+static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, int signal_fd, bool *hurry)
 {
     struct job job = {
         .sandbox = sandbox,
@@ -99,6 +108,9 @@ static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, in
     };
     int status = job_run(&job), fetched;
 
+    *hurry = job.given_up && status != STATUS_TIMEOUT;
+    if (job.given_up)
+        return status;
     job_release_signals(); /* a sandbox may take its time to give files, for ever even */
     fetched = fetch(sandbox, options);
     return status ? status : fetched;
@@ -108,14 +120,15 @@ static int foreground(struct sandbox_options *options, uint64_t started)
 {
     struct husk_sandbox *sandbox = NULL;
     int signal_fd = job_signals(), status;
+    bool hurry;
 
     options->config.dedicated = true;
-    status = start(options, signal_fd, &sandbox);
+    status = start(options, &sandbox);
     if (status)
         return status;
-    status = run(options, sandbox, signal_fd);
+    status = run(options, sandbox, signal_fd, &hurry);
     show_timing(options, sandbox, started);
-    end(sandbox, options, status);
+    end(sandbox, options, status, hurry);
     return status;
 }
 
@@ -140,16 +153,30 @@ static void let_go(void)
 }
 
 /* A sandbox without a command waits for its end. */
-static int wait_for_end(struct husk_sandbox *sandbox, int signal_fd)
+static int wait_for_end(struct husk_sandbox *sandbox)
 {
     struct pollfd sources[] = {
         {.fd = husk_vm_event_fd(husk_sandbox_vm(sandbox)), .events = POLLIN},
-        {.fd = signal_fd, .events = POLLIN},
+        {.fd = job_ending_signals(), .events = POLLIN},
     };
 
     while (poll(sources, 2, -1) < 0)
         ;
+    close(sources[1].fd);
     return 0;
+}
+
+/* False: who asked for it has gone meanwhile, and so has the sandbox, whose name nobody knows. */
+static bool tell_name(struct husk_sandbox *sandbox, int told)
+{
+    char name[64];
+
+    if (dprintf(told, "%s\n", husk_sandbox_name(sandbox)) > 0)
+        return true;
+    snprintf(name, sizeof name, "%s", husk_sandbox_name(sandbox));
+    husk_sandbox_destroy(sandbox);
+    husk_sandbox_remove(name, NULL);
+    return false;
 }
 
 /* The child's life. `told` takes the name once the command can run. */
@@ -157,22 +184,24 @@ static int monitor(struct sandbox_options *options, int told)
 {
     struct husk_sandbox *sandbox = NULL;
     int signal_fd, status;
+    bool hurry = false;
 
     setsid();
     signal_fd = job_signals();
     options->config.keep = options->config.dedicated = true;
-    status = start(options, signal_fd, &sandbox);
+    status = start(options, &sandbox);
     if (status)
         return status;
     options->command.stdin_fd = -1;
     options->command.stdout_fd = open_log(sandbox, "stdout");
     options->command.stderr_fd = open_log(sandbox, "stderr");
-    dprintf(told, "%s\n", husk_sandbox_name(sandbox));
+    if (!tell_name(sandbox, told))
+        return STATUS_SANDBOX;
     close(told);
     let_go();
-    status = options->command.arguments[0] ? run(options, sandbox, signal_fd)
-                                           : wait_for_end(sandbox, signal_fd);
-    end(sandbox, options, status);
+    status = options->command.arguments[0] ? run(options, sandbox, signal_fd, &hurry)
+                                           : wait_for_end(sandbox);
+    end(sandbox, options, status, hurry);
     return status;
 }
 
@@ -210,11 +239,12 @@ static int run_in(struct sandbox_options *options, uint64_t started)
     struct husk_sandbox *sandbox;
     struct husk_err err = {0};
     int signal_fd = job_signals(), status;
+    bool hurry;
 
     (void)started;
     if (husk_sandbox_open(options->name, &sandbox, &err))
         return report(&err);
-    status = run(options, sandbox, signal_fd);
+    status = run(options, sandbox, signal_fd, &hurry);
     husk_sandbox_destroy(sandbox);
     return status;
 }
