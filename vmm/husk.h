@@ -596,7 +596,7 @@ struct husk_exit {
     uint32_t size;     /* sizeof(struct husk_exit) of the caller, who sets it */
     int32_t status;    /* as a shell has it: 128+signal; 127 not found, 126 not executable, 125 other */
     int32_t signal;    /* by which it ended; 0: none */
-    char message[256]; /* why it did not run, or its output was cut; else "" */
+    char message[256]; /* why it did not run, or its output was cut or not written; else "" */
 };
 
 /* A descriptor that polls readable once husk_process_wait() returns at once. */

@@ -104,7 +104,7 @@ test_exec() {
 test_streams() {
     local size=16
     begin_sandboxes
-    ! is_full || size=1024
+    ! is_full || size=1024 husk_limit=1200
     head -c 8M /dev/urandom > block
     for _ in $(seq $((size / 8))); do cat block; done | tee >(md5sum > sent) |
         sandbox 0 -- cat
@@ -257,6 +257,24 @@ test_signals() {
     start_sandbox -- true
     kill -WINCH "$husk_pid" # while it starts
     finish_sandbox 0
+    expect_nothing_left
+}
+
+# Who asks for one in the background, and goes before it has a name, leaves none.
+test_detach_given_up() {
+    local deadline=$((SECONDS + 60))
+    begin_sandboxes
+    start_sandbox --detach -- sleep 1000
+    until [ -n "$(husk ps --quiet)" ]; do
+        [ $SECONDS -lt $deadline ] || fail "no sandbox starts"
+        pause
+    done
+    kill -TERM "$husk_pid"
+    finish_sandbox 143
+    while pgrep -f "husk sandbox --kernel $micro" > /dev/null; do
+        [ $SECONDS -lt $deadline ] || fail "the sandbox goes on"
+        pause
+    done
     expect_nothing_left
 }
 
