@@ -13,6 +13,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -132,15 +133,16 @@ static int receive(int socket, const struct tree_target *target, const char *gue
 static mode_t own_umask(void)
 {
     FILE *status = fopen("/proc/self/status", "re");
-    unsigned mask = 022;
+    static const char key[] = "Umask:";
+    unsigned long mask = 022;
     char line[256];
 
     while (status && fgets(line, sizeof line, status))
-        if (sscanf(line, "Umask: %o", &mask) == 1)
-            break;
+        if (strncmp(line, key, sizeof key - 1) == 0)
+            mask = strtoul(line + sizeof key - 1, NULL, 8);
     if (status)
         fclose(status);
-    return mask;
+    return (mode_t)mask;
 }
 
 /* What a guest's path is called here. What is in "/", "." and "..", without a name, has its own. */

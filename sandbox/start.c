@@ -155,8 +155,8 @@ static void rename_word(char *message, const char *from, const char *to)
 {
     char *found = strstr(message, from);
 
-    if (found)
-        memcpy(found, to, strlen(to));
+    while (found && *to)
+        *found++ = *to++;
 }
 
 /*

@@ -181,9 +181,7 @@ static bool give_staged(struct net_receiver *receiver, struct virtio_batch *batc
                       receiver->stages[receiver->staged], size);
             give(receiver, size);
             receiver->staged++;
-        } else if (more_can_come(receiver) || held_count(receiver) == 0) {
-            return false;
-        } else if (!lose(receiver, batch)) {
+        } else if (more_can_come(receiver) || held_count(receiver) == 0 || !lose(receiver, batch)) {
             return false;
         }
     }

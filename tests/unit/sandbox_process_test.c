@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Commands and files of a sandbox whose guest is a thread of the test: it speaks as the bridge of
- * vsock and as the agent, or as one that lies. The deadlines of sockets are the test's.
- */
-#include "sandbox/sandbox.h"
-#include "agent/frame.h"
-#include "agent/protocol.h"
+/* Commands of a sandbox, whose agent is the test. */
 #include "sandbox/link.h"
-#include "support/failure.h"
-#include "support/scratch.h"
+#include "support/agent_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,172 +17,6 @@
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
-
-#define PORT 77u
-#define DEADLINE_MS 100
-
-/* What takes 20 s is over in a moment. */
-int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
-int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
-
-static bool short_deadlines;
-
-int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-{
-    const struct timeval *given = value, soon = {.tv_usec = DEADLINE_MS * 1000};
-
-    if (short_deadlines && level == SOL_SOCKET && name == SO_RCVTIMEO && given->tv_sec > 0)
-        value = &soon;
-    return __real_setsockopt(fd, level, name, value, size);
-}
-
-/* --- the guest --- */
-
-struct guest;
-
-struct guest {
-    struct scratch scratch;
-    struct husk_sandbox sandbox;
-    int listener;
-    pthread_t thread;
-    void (*live)(struct guest *guest);
-    int control; /* what the agent has of the job */
-    int streams[AGENT_STREAMS];
-    uint32_t type;
-    char argument[64];
-    int signal; /* that has been asked for */
-};
-
-/* What a bridge does with a connection; the guest's end, or -1. */
-static int accept_as(struct guest *guest, uint32_t port, const char *answer)
-{
-    char line[32] = "", expected[32];
-    int fd = accept4(guest->listener, NULL, NULL, SOCK_CLOEXEC);
-
-    for (size_t i = 0; i < sizeof line - 1 && !strchr(line, '\n'); i++)
-        if (frame_receive_bytes(fd, line + i, 1))
-            break;
-    snprintf(expected, sizeof expected, "CONNECT %u\n", port);
-    assert_string_equal(line, expected);
-    frame_send_bytes(fd, answer, strlen(answer));
-    return fd;
-}
-
-static void take_job(struct guest *guest)
-{
-    struct frame_reader job = {.limit = AGENT_JOB_MAX};
-    const char *argument;
-
-    guest->control = accept_as(guest, AGENT_PORT, "OK 1\n");
-    if (frame_reader_read(&job, guest->control) == 1) {
-        guest->type = job.header.type;
-        argument = frame_field(&job, job.header.type == AGENT_EXEC ? "argument" : "path");
-        snprintf(guest->argument, sizeof guest->argument, "%s", argument ? argument : "");
-    }
-    frame_reader_release(&job);
-}
-
-static void send_number(int fd, uint32_t type, const char *key, uint64_t number)
-{
-    struct fields fields = {0};
-
-    fields_add_number(&fields, key, number);
-    frame_send(fd, type, &fields);
-    fields_release(&fields);
-}
-
-static void send_failed(int fd, const char *status, const char *code, const char *text)
-{
-    struct fields fields = {0};
-
-    fields_add(&fields, "status", status);
-    fields_add(&fields, "code", code);
-    fields_add(&fields, "text", text);
-    frame_send(fd, AGENT_FAILED, &fields);
-    fields_release(&fields);
-}
-
-static void connect_streams(struct guest *guest, unsigned count)
-{
-    int fds[AGENT_STREAMS];
-
-    send_number(guest->control, AGENT_LISTENING, "port", PORT);
-    for (unsigned i = 0; i < count; i++)
-        fds[i] = accept_as(guest, PORT, "OK 2\n");
-    for (unsigned i = 0; i < count; i++) {
-        struct frame_reader reader = {.limit = AGENT_FRAME_MAX};
-        uint64_t number = 0;
-
-        if (frame_reader_read(&reader, fds[i]) == 1 &&
-            frame_number(&reader, "number", AGENT_STREAMS - 1, &number))
-            guest->streams[number] = fds[i];
-        else
-            close(fds[i]);
-        frame_reader_release(&reader);
-    }
-}
-
-static void take_streams(struct guest *guest, unsigned count)
-{
-    connect_streams(guest, count);
-    frame_send(guest->control, AGENT_STARTED, NULL);
-}
-
-static void close_all(struct guest *guest)
-{
-    for (unsigned i = 0; i < AGENT_STREAMS; i++) {
-        if (guest->streams[i] >= 0)
-            close(guest->streams[i]);
-        guest->streams[i] = -1;
-    }
-    if (guest->control >= 0)
-        close(guest->control);
-    guest->control = -1;
-}
-
-/* Until the host closes. */
-static void await_end(int fd)
-{
-    char bytes[256];
-
-    while (read(fd, bytes, sizeof bytes) > 0)
-        ;
-}
-
-static void *live(void *argument)
-{
-    struct guest *guest = argument;
-
-    guest->live(guest);
-    close_all(guest);
-    return NULL;
-}
-
-static void start(struct guest *guest, void (*life)(struct guest *guest))
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    memset(guest, 0, sizeof *guest);
-    scratch_open(&guest->scratch);
-    guest->live = life;
-    guest->control = -1;
-    for (unsigned i = 0; i < AGENT_STREAMS; i++)
-        guest->streams[i] = -1;
-    snprintf(guest->sandbox.socket, sizeof guest->sandbox.socket, "%s/vsock", guest->scratch.folder);
-    snprintf(address.sun_path, sizeof address.sun_path, "%.100s", guest->sandbox.socket);
-    guest->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(guest->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(guest->listener, 8), 0);
-    assert_int_equal(pthread_create(&guest->thread, NULL, live, guest), 0);
-}
-
-static void end(struct guest *guest)
-{
-    pthread_join(guest->thread, NULL);
-    close(guest->listener);
-    scratch_close(&guest->scratch);
-    short_deadlines = false;
-}
 
 /* --- commands --- */
 
@@ -498,12 +325,6 @@ static void both_outputs_share_the_limit(void **state)
 
 /* --- an agent that says nothing, breaks off, or lies --- */
 
-static void is_silent(struct guest *guest)
-{
-    take_job(guest);
-    await_end(guest->control);
-}
-
 static void does_not_accept(struct guest *guest)
 {
     guest->control = accept_as(guest, AGENT_PORT, "");
@@ -513,11 +334,6 @@ static void does_not_accept(struct guest *guest)
 static void breaks_off_first(struct guest *guest)
 {
     guest->control = accept_as(guest, AGENT_PORT, "");
-}
-
-static void breaks_off_the_job(struct guest *guest)
-{
-    take_job(guest);
 }
 
 static void breaks_off_streams(struct guest *guest)
@@ -691,130 +507,6 @@ static void nobody_listens(void **state)
     assert_failure(link_connect(sandbox.socket, 1, sockets, 4, &err), -ESHUTDOWN, &err, "has ended");
 }
 
-/* --- files --- */
-
-struct tree_entry {
-    uint32_t kind, mode;
-    uint64_t size;
-    int64_t seconds;
-    uint32_t nanoseconds, name_size;
-};
-
-static void gives_a_file(struct guest *guest)
-{
-    const struct tree_entry entry = {.kind = 1, .mode = 04755, .size = 4, .name_size = 4};
-
-    take_job(guest);
-    frame_send(guest->control, AGENT_DONE, NULL);
-    frame_send_bytes(guest->control, &entry, sizeof entry);
-    frame_send_bytes(guest->control, "namedata", 8);
-    await_end(guest->control);
-}
-
-static void gets_a_file(void **state)
-{
-    struct husk_err err = {0};
-    struct stat status;
-    struct guest guest;
-    char path[100];
-
-    (void)state;
-    for (int within = 0; within < 2; within++) {
-        start(&guest, gives_a_file);
-        snprintf(path, sizeof path, "%s/mine", guest.scratch.folder);
-        if (within) {
-            assert_int_equal(husk_sandbox_get(&guest.sandbox, "/a", path, 5000, &err), 0);
-            assert_int_equal(stat(path, &status), 0);
-            assert_int_equal(status.st_mode, S_IFREG | 0755);
-            assert_int_equal(status.st_size, 4);
-        } else {
-            assert_failure(husk_sandbox_get(&guest.sandbox, "/a", path, 4099, &err), -EFBIG, &err,
-                           "more than 4099 bytes");
-        }
-        end(&guest);
-        assert_int_equal(guest.type, AGENT_GET);
-        assert_string_equal(guest.argument, "/a");
-    }
-}
-
-/* The guest calls it "name"; what it is called here is not the guest's to say. */
-static void a_file_is_called_as_it_was_asked_for(void **state)
-{
-    struct husk_err err = {0};
-    struct guest guest;
-    char path[100];
-
-    (void)state;
-    start(&guest, gives_a_file);
-    assert_int_equal(husk_sandbox_get(&guest.sandbox, "/srv/a/", guest.scratch.folder, 0, &err), 0);
-    snprintf(path, sizeof path, "%s/a", guest.scratch.folder);
-    assert_int_equal(unlink(path), 0);
-    snprintf(path, sizeof path, "%s/name", guest.scratch.folder);
-    assert_int_equal(access(path, F_OK), -1);
-    end(&guest);
-}
-
-static void fails_with_2_to_the_32(struct guest *guest)
-{
-    take_job(guest);
-    send_failed(guest->control, "0", "4294967296", "none\x1b of it");
-    await_end(guest->control);
-}
-
-static void fails_with_a_negative(struct guest *guest)
-{
-    take_job(guest);
-    send_failed(guest->control, "0", "4294967295", "none of it");
-    await_end(guest->control);
-}
-
-static void fails_with_0(struct guest *guest)
-{
-    take_job(guest);
-    send_failed(guest->control, "0", "0", "none of it");
-    await_end(guest->control);
-}
-
-/* Whatever the number is: it is no success, and nothing is taken for a tree. */
-static void a_failure_is_one(void **state)
-{
-    static void (*const lives[])(struct guest *guest) = {fails_with_2_to_the_32,
-                                                         fails_with_a_negative, fails_with_0};
-
-    (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        struct husk_err err = {0};
-        struct guest guest;
-
-        start(&guest, lives[i]);
-        assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -EIO, &err, "none");
-        end(&guest);
-        start(&guest, lives[i]);
-        assert_failure(husk_sandbox_put(&guest.sandbox, "/dev/null", "/a", &err), -EIO, &err, "none");
-        end(&guest);
-        assert_int_equal(guest.type, AGENT_PUT);
-    }
-}
-
-static void copies_may_break_off(void **state)
-{
-    struct husk_err err = {0};
-    struct guest guest;
-
-    (void)state;
-    start(&guest, breaks_off_the_job);
-    assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -ESHUTDOWN, &err, "ended");
-    end(&guest);
-    short_deadlines = true;
-    start(&guest, is_silent);
-    assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -ETIMEDOUT, &err,
-                   "does not answer");
-    end(&guest);
-    assert_failure(husk_sandbox_put(&guest.sandbox, "/nonexistent", "/a", &err), -ENOENT, &err,
-                   "/nonexistent");
-    assert_failure(husk_sandbox_put(&guest.sandbox, "", "/a", &err), -EINVAL, &err, "empty");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -830,10 +522,6 @@ int main(void)
         cmocka_unit_test(can_be_destroyed_while_blocked),
         cmocka_unit_test(can_be_destroyed_while_a_terminal_is_full),
         cmocka_unit_test(nobody_listens),
-        cmocka_unit_test(gets_a_file),
-        cmocka_unit_test(a_file_is_called_as_it_was_asked_for),
-        cmocka_unit_test(a_failure_is_one),
-        cmocka_unit_test(copies_may_break_off),
     };
 
     signal(SIGPIPE, SIG_IGN);
