@@ -101,7 +101,7 @@ static void look(struct survey *survey, const FTSENT *entry)
 /* mkfs.ext4 -d goes into what is mounted in a folder: /proc, /sys, other disks. */
 static bool is_mounted_in(const FTSENT *entry, dev_t device)
 {
-    return entry->fts_info == FTS_D && entry->fts_level > 0 && entry->fts_statp->st_dev != device;
+    return entry->fts_info == FTS_D && entry->fts_statp->st_dev != device;
 }
 
 static int explain_survey(int rc, const char *folder, struct husk_err *err)

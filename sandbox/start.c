@@ -166,12 +166,15 @@ static void rename_word(char *message, const char *from, const char *to)
 static void rename_network(struct husk_err *err)
 {
     static const char machines[] = "nets[0]: ", helper[] = "net user: ";
+    static const char rule[] = "hostfwd ", our_rule[] = "forward ", ours[] = "network: ";
     bool is_machines = strncmp(err->message, machines, sizeof machines - 1) == 0;
 
+    _Static_assert(sizeof machines == sizeof ours, "one replaces the other");
+    _Static_assert(sizeof rule == sizeof our_rule, "one replaces the other");
     if (is_machines)
-        rename_word(err->message, machines, "network: ");
+        rename_word(err->message, machines, ours);
     if (is_machines || strncmp(err->message, helper, sizeof helper - 1) == 0)
-        rename_word(err->message, "hostfwd ", "forward ");
+        rename_word(err->message, rule, our_rule);
 }
 
 static int create_machine(struct husk_sandbox *sandbox, const struct parts *parts,

@@ -533,6 +533,14 @@ bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain)
     return true;
 }
 
+bool virtio_batch_charge(struct virtio_batch *batch)
+{
+    if (batch->chains_left > 0 && --batch->chains_left > 0)
+        return true;
+    virtio_queue_kick(batch->queue);
+    return false;
+}
+
 void virtio_batch_undo(struct virtio_batch *batch, struct virtq_token token)
 {
     virtq_undo_pop(&batch->queue->ring, token);

@@ -313,6 +313,12 @@ void virtio_batch_begin(struct virtio_batch *batch, struct virtio_queue *queue);
 bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain);
 
 /*
+ * Work that took no chain costs one of the turn all the same. False: the turn is over, and another is
+ * to come, which the ring alone would not tell of.
+ */
+bool virtio_batch_charge(struct virtio_batch *batch);
+
+/*
  * Puts the chain of the last next() back and ends the turn, for a device that cannot go on. The
  * device looks at the queue again by itself; the driver is not asked for kicks meanwhile. Several
  * chains can be put back, the last one first.

@@ -144,18 +144,14 @@ static void give(struct net_receiver *receiver, size_t size)
 
 /*
  * A lost frame takes its part of the turn as one that was given, or who floods a guest with such
- * frames would hold the thread. False: the turn is over, and the kick brings the next one, as there
- * may be no chain in the ring to tell of it.
+ * frames would hold the thread. False: the turn is over.
  */
 static bool lose(struct net_receiver *receiver, struct virtio_batch *batch)
 {
     counter_add(&receiver->overflows, 1);
     receiver->paid = false;
     receiver->staged++;
-    if (batch->chains_left > 0 && --batch->chains_left > 0)
-        return true;
-    virtio_queue_kick(receiver->queue);
-    return false;
+    return virtio_batch_charge(batch);
 }
 
 /*

@@ -119,20 +119,35 @@ static void a_layer_that_fails_is_empty_again(void **state)
     scratch_close(&scratch);
 }
 
+/* A folder with a file, and a cache for its image. */
+static void open_folder_and_cache(struct scratch *scratch, struct scratch *cache)
+{
+    need_mkfs();
+    scratch_open(scratch);
+    scratch_open(cache);
+    setenv("XDG_CACHE_HOME", cache->folder, 1);
+    scratch_file(scratch, "file", 100000);
+}
+
+static void close_folder_and_cache(struct scratch *scratch, const struct scratch *cache)
+{
+    char command[128];
+
+    snprintf(command, sizeof command, "rm -r %.64s", cache->folder);
+    assert_int_equal(system(command), 0);
+    scratch_close(scratch);
+}
+
 static void a_folder_is_packed_once(void **state)
 {
     struct scratch scratch, cache;
-    char path[PATH_MAX], again[PATH_MAX], folder[128];
+    char path[PATH_MAX], again[PATH_MAX];
     struct stat first, second;
     const char *type;
     int cancel = eventfd(1, EFD_CLOEXEC);
 
     (void)state;
-    need_mkfs();
-    scratch_open(&scratch);
-    scratch_open(&cache);
-    setenv("XDG_CACHE_HOME", cache.folder, 1);
-    scratch_file(&scratch, "file", 100000);
+    open_folder_and_cache(&scratch, &cache);
     assert_failure(image_pack(scratch.folder, NULL, cancel, path, &err), -ECANCELED, &err, "given up");
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(image_pack(scratch.folder, NULL, -1, path, &err), 0);
@@ -148,9 +163,7 @@ static void a_folder_is_packed_once(void **state)
     assert_string_not_equal(path, again);
     assert_failure(image_pack("/nonexistent", NULL, -1, path, &err), -ENOENT, &err, "cannot read");
     close(cancel);
-    snprintf(folder, sizeof folder, "rm -r %.64s", cache.folder);
-    assert_int_equal(system(folder), 0);
-    scratch_close(&scratch);
+    close_folder_and_cache(&scratch, &cache);
 }
 
 /* Where the image of a folder is; it is not there any more. */
@@ -181,11 +194,7 @@ static void a_killed_builder_spoils_nothing(void **state)
     int fd;
 
     (void)state;
-    need_mkfs();
-    scratch_open(&scratch);
-    scratch_open(&cache);
-    setenv("XDG_CACHE_HOME", cache.folder, 1);
-    scratch_file(&scratch, "file", 100000);
+    open_folder_and_cache(&scratch, &cache);
     find_image(&scratch, path);
     fd = open_beside(path, ".new");
     snprintf(other, sizeof other, "%.*s/root-0.img", (int)(strrchr(path, '/') - path), path);
@@ -198,9 +207,7 @@ static void a_killed_builder_spoils_nothing(void **state)
     snprintf(command, sizeof command, "! ls %.64s/husk | grep new", cache.folder);
     assert_int_equal(system(command), 0);
     close(fd);
-    snprintf(command, sizeof command, "rm -r %.64s", cache.folder);
-    assert_int_equal(system(command), 0);
-    scratch_close(&scratch);
+    close_folder_and_cache(&scratch, &cache);
 }
 
 static void waiting_for_another_builder_can_be_given_up(void **state)
@@ -208,14 +215,10 @@ static void waiting_for_another_builder_can_be_given_up(void **state)
     const struct itimerspec soon = {.it_value.tv_nsec = 100000000};
     int cancel = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), lock;
     struct scratch scratch, cache;
-    char path[PATH_MAX], command[128];
+    char path[PATH_MAX];
 
     (void)state;
-    need_mkfs();
-    scratch_open(&scratch);
-    scratch_open(&cache);
-    setenv("XDG_CACHE_HOME", cache.folder, 1);
-    scratch_file(&scratch, "file", 100000);
+    open_folder_and_cache(&scratch, &cache);
     find_image(&scratch, path);
     lock = open_beside(path, ".lock");
     assert_int_equal(flock(lock, LOCK_EX), 0);
@@ -225,9 +228,7 @@ static void waiting_for_another_builder_can_be_given_up(void **state)
     alarm(0);
     close(lock);
     close(cancel);
-    snprintf(command, sizeof command, "rm -r %.64s", cache.folder);
-    assert_int_equal(system(command), 0);
-    scratch_close(&scratch);
+    close_folder_and_cache(&scratch, &cache);
 }
 
 int main(void)
