@@ -112,7 +112,7 @@ static int read_into(struct archive *archive, int fd, size_t size, const char *p
 int archive_add_file(struct archive *archive, const char *name, uint32_t mode, const char *path,
                      struct husk_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
     int rc;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/image.h"
 
+#include "sandbox/cache.h"
 #include "sandbox/fail.h"
 #include "sandbox/find.h"
 #include "sandbox/run.h"
@@ -8,9 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <glob.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +22,6 @@
 #define SCRATCH_MIN (16 * MIB)
 #define LAYER_DEFAULT (4096 * MIB)
 #define SURVEY_CHECKED 1024u /* files between looks at whether it is given up */
-#define LOCK_LOOKED_MS 200
-
-/* The cache's files: PREFIX DIGEST ".img", and beside it these. */
-#define IMAGE_PREFIX "root-"
-#define NEXT_SUFFIX ".new" /* half-made */
-#define LOCK_SUFFIX ".lock"
 
 /* --- what is in an image --- */
 
@@ -46,7 +39,7 @@ int image_type(const char *path, const char **type, struct husk_err *err)
         {"btrfs", 65600, "_BHRfS_M", 8},
         {"ext4", 1080, "\x53\xef", 2}, /* two bytes, which an image of another kind may have there */
     };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait */
     char magic[8];
 
     if (fd < 0)
@@ -64,13 +57,6 @@ int image_type(const char *path, const char **type, struct husk_err *err)
 }
 
 /* --- a folder, packed --- */
-
-static bool is_canceled(int cancel_fd)
-{
-    struct pollfd source = {.fd = cancel_fd, .events = POLLIN};
-
-    return cancel_fd >= 0 && poll(&source, 1, 0) > 0;
-}
 
 /* What a walk through the folder has found. */
 struct survey {
@@ -161,9 +147,10 @@ static void tell(const struct husk_log *log, const char *folder, const struct su
 }
 
 /* Room for the files, for what a file system keeps about them, and a little. */
-static int make_image(const char *folder, const struct survey *found, const char *image,
-                      int lock, const struct husk_log *log, int cancel_fd, struct husk_err *err)
+static int make_image(const char *folder, const struct survey *found, const struct cached *cached,
+                      const struct husk_log *log, int cancel_fd, struct husk_err *err)
 {
+    const char *image = cached->next;
     const char *arguments[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E",
                                "lazy_itable_init=0,root_owner=0:0", "-N", NULL, "-d", folder,
                                image, NULL};
@@ -183,7 +170,7 @@ static int make_image(const char *folder, const struct survey *found, const char
         close(fd);
     snprintf(inodes, sizeof inodes, "%" PRIu64, found->files + 64);
     arguments[10] = inodes;
-    rc = rc ?: run_start(&run, program, arguments, lock, err); /* held as long as mkfs runs */
+    rc = rc ?: run_start(&run, program, arguments, cached->lock, err); /* held as long as mkfs runs */
     if (rc)
         return rc;
     do {
@@ -197,104 +184,32 @@ static int make_image(const char *folder, const struct survey *found, const char
     return rc < 0 ? rc : 0;
 }
 
-/* Another sandbox packs the same folder: said once, and given up when the start is. */
-static int await_lock(int lock, const char *folder, const struct husk_log *log, int cancel_fd,
-                      struct husk_err *err)
-{
-    struct pollfd canceled = {.fd = cancel_fd, .events = POLLIN};
-    char line[256];
-    bool said = false;
-
-    while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot lock the image of \"%s\"", folder);
-        if (!said && log && log->level >= HUSK_LOG_WARNING) {
-            snprintf(line, sizeof line, "waiting for another sandbox that packs %.120s", folder);
-            log->line(log->context, HUSK_LOG_WARNING, line);
-        }
-        said = true;
-        if (poll(&canceled, 1, LOCK_LOOKED_MS) > 0)
-            return fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"", folder);
-    }
-    return 0;
-}
-
-/* A half-made image, if nobody makes it any more. */
-static void clear_stale(const char *next)
-{
-    char lock_path[PATH_MAX + 8];
-    int lock;
-
-    snprintf(lock_path, sizeof lock_path, "%.*s" LOCK_SUFFIX,
-             (int)(strlen(next) - strlen(NEXT_SUFFIX)), next);
-    lock = open(lock_path, O_RDWR | O_CLOEXEC);
-    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0)
-        unlink(next);
-    if (lock >= 0)
-        close(lock);
-}
-
-/* What builders that were killed have left, whatever folders they packed. */
-static void clear_all_stale(const char *cache)
-{
-    char pattern[PATH_MAX + 16];
-    glob_t found = {0};
-
-    snprintf(pattern, sizeof pattern, "%s/" IMAGE_PREFIX "*" NEXT_SUFFIX, cache);
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            clear_stale(found.gl_pathv[i]);
-    globfree(&found);
-}
-
-/*
- * One builder at a time; a half-made image has another name. The lock's file stays: who waits for one
- * that is removed would build beside who makes the next.
- */
-static int build(const char *folder, const struct survey *found, const char *path,
-                 const struct husk_log *log, int cancel_fd, struct husk_err *err)
-{
-    char lock_path[PATH_MAX + 8], next[PATH_MAX + 8];
-    int lock, rc = 0;
-
-    snprintf(lock_path, sizeof lock_path, "%s" LOCK_SUFFIX, path);
-    snprintf(next, sizeof next, "%s" NEXT_SUFFIX, path);
-    lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock < 0)
-        rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot lock \"%s\"", lock_path);
-    rc = rc ?: await_lock(lock, folder, log, cancel_fd, err);
-    if (rc == 0 && access(path, R_OK) != 0) {
-        rc = make_image(folder, found, next, lock, log, cancel_fd, err);
-        if (rc == 0 && rename(next, path) < 0)
-            rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make \"%s\"", path);
-        if (rc)
-            unlink(next);
-    }
-    if (lock >= 0)
-        close(lock);
-    return rc;
-}
-
 int image_pack(const char *folder, const struct husk_log *log, int cancel_fd, char path[PATH_MAX],
                struct husk_err *err)
 {
-    char cache[PATH_MAX];
+    struct cached cached;
     struct survey found;
     int rc = survey_folder(&found, folder, cancel_fd, err);
 
-    rc = rc ?: find_cache(cache, err);
+    rc = rc ?: cached_name(&cached, found.digest, err);
     if (rc)
         return rc;
-    snprintf(path, PATH_MAX, "%.3900s/" IMAGE_PREFIX "%016" PRIx64 ".img", cache, found.digest);
-    if (access(path, R_OK) == 0)
+    snprintf(path, PATH_MAX, "%s", cached.path);
+    if (cached_use(&cached))
         return 0;
-    clear_all_stale(cache);
-    return build(folder, &found, path, log, cancel_fd, err);
+    rc = cached_lock(&cached, folder, log, cancel_fd, err);
+    if (rc == 0 && !cached_use(&cached)) {
+        rc = make_image(folder, &found, &cached, log, cancel_fd, err);
+        rc = rc ?: cached_keep(&cached, err);
+    }
+    cached_unlock(&cached);
+    return rc;
 }
 
 /* --- a scratch disk --- */
 
-static int make_empty(int fd, uint64_t size, const char *features, struct husk_err *err)
+static int make_empty(int fd, uint64_t size, const char *features,
+                      const struct image_patience *patience, struct husk_err *err)
 {
     const char *const arguments[] = {
         "mkfs.ext4", "-q", "-F", "-m", "0", "-O", features, "-E", "lazy_itable_init=1,nodiscard",
@@ -312,9 +227,7 @@ static int make_empty(int fd, uint64_t size, const char *features, struct husk_e
     rc = rc ?: run_start(&run, program, arguments, fd, err);
     if (rc)
         return rc;
-    while ((rc = run_wait(&run, -1, err)) == 0)
-        ;
-    return rc < 0 ? rc : 0;
+    return run_finish(&run, patience->cancel_fd, patience->timeout, err);
 }
 
 /* On a disk, not in memory: /var/tmp, by the file system hierarchy. Not all of them know O_TMPFILE. */
@@ -331,13 +244,13 @@ static int open_nameless(void)
     return fd;
 }
 
-int image_scratch(uint64_t size, struct husk_err *err)
+int image_scratch(uint64_t size, const struct image_patience *patience, struct husk_err *err)
 {
     int fd = open_nameless(), rc;
 
     if (fd < 0)
         return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make a disk in /var/tmp");
-    rc = make_empty(fd, size, "^has_journal", err);
+    rc = make_empty(fd, size, "^has_journal", patience, err);
     if (rc == 0)
         return fd;
     close(fd);
@@ -345,18 +258,20 @@ int image_scratch(uint64_t size, struct husk_err *err)
 }
 
 /* What could not be made is empty again: with a size it would be taken for one that was used before. */
-static int make_layer(int fd, uint64_t size, struct husk_err *err)
+static int make_layer(int fd, uint64_t size, const struct image_patience *patience,
+                      struct husk_err *err)
 {
-    int rc = make_empty(fd, size, "has_journal", err);
+    int rc = make_empty(fd, size, "has_journal", patience, err);
 
     if (rc && ftruncate(fd, 0) < 0)
         return fail_sys(err, HUSK_ERR_HOST, -errno, "cannot empty the file of a layer");
     return rc;
 }
 
-int image_layer(const char *path, uint64_t size, struct husk_err *err)
+int image_layer(const char *path, uint64_t size, const struct image_patience *patience,
+                struct husk_err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     struct stat status;
     int rc = 0;
 
@@ -367,7 +282,7 @@ int image_layer(const char *path, uint64_t size, struct husk_err *err)
     else if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         rc = fail(err, HUSK_ERR_INPUT, -EINVAL, "the layer \"%s\" is no file", path);
     else if (status.st_size == 0)
-        rc = make_layer(fd, size ? size : LAYER_DEFAULT, err);
+        rc = make_layer(fd, size ? size : LAYER_DEFAULT, patience, err);
     if (rc == 0)
         return fd;
     close(fd);

@@ -50,6 +50,8 @@ static int prepare_lower(struct root *root, const struct husk_sandbox_config *co
 
     if (stat(path, &status) < 0)
         return fail_sys(err, HUSK_ERR_INPUT, -errno, "cannot use the root \"%s\"", path);
+    if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        return fail(err, HUSK_ERR_INPUT, -EINVAL, "the root \"%s\" is neither a folder nor an image", path);
     if (S_ISDIR(status.st_mode) && share_folder(root, path))
         return 0;
     if (S_ISDIR(status.st_mode))
@@ -93,10 +95,12 @@ static int prepare_binds(struct root *root, const struct husk_sandbox_config *co
 static int prepare_upper(struct root *root, const struct husk_sandbox_config *config,
                          struct husk_err *err)
 {
+    const struct image_patience patience = {config->cancel_fd, config->stage_timeout};
+
     if (config->layer)
-        root->scratch = image_layer(config->layer, config->disk_size, err);
+        root->scratch = image_layer(config->layer, config->disk_size, &patience, err);
     else if (config->disk_size > 0)
-        root->scratch = image_scratch(config->disk_size, err);
+        root->scratch = image_scratch(config->disk_size, &patience, err);
     else
         return 0;
     if (root->scratch < 0)

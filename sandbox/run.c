@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/run.h"
 
+#include "sandbox/clock.h"
 #include "sandbox/fail.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+#define LOOKED_MS 100 /* between looks at whether it is given up */
 
 int run_start(struct run *run, const char *program, const char *const *arguments, int inherited,
               struct husk_err *err)
@@ -71,6 +75,32 @@ int run_wait(struct run *run, int ms, struct husk_err *err)
         hear(run, text, (size_t)size);
     }
     return ready < 0 && errno != EINTR ? -errno : 0;
+}
+
+bool is_canceled(int cancel_fd)
+{
+    struct pollfd source = {.fd = cancel_fd, .events = POLLIN};
+
+    return cancel_fd >= 0 && poll(&source, 1, 0) > 0;
+}
+
+int run_finish(struct run *run, int cancel_fd, uint32_t timeout, struct husk_err *err)
+{
+    int64_t deadline = clock_ms() + timeout;
+    int rc;
+
+    do {
+        if (is_canceled(cancel_fd))
+            rc = fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up");
+        else if (clock_ms() >= deadline)
+            rc = fail(err, HUSK_ERR_HOST, -ETIMEDOUT, "it took longer than %" PRIu32 " s",
+                      timeout / 1000);
+        else
+            rc = run_wait(run, LOOKED_MS, err);
+    } while (rc == 0);
+    if (rc < 0)
+        run_abort(run);
+    return rc < 0 ? rc : 0;
 }
 
 void run_abort(struct run *run)

@@ -6,6 +6,9 @@
 #include "core/child.h"
 #include "husk.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct run {
     struct child child;
     int said; /* what it writes to its outputs */
@@ -24,6 +27,15 @@ int run_start(struct run *run, const char *program, const char *const *arguments
  * said last.
  */
 int run_wait(struct run *run, int ms, struct husk_err *err);
+
+/*
+ * Waits for its end, and ends it itself if that is not to be waited for. Errors: -EIO as above;
+ * -ECANCELED `cancel_fd` polls readable; -ETIMEDOUT after `timeout` ms.
+ */
+int run_finish(struct run *run, int cancel_fd, uint32_t timeout, struct husk_err *err);
+
+/* Whether the caller of libhusk has given up; -1 never does. */
+bool is_canceled(int cancel_fd);
 
 /* Ends what still runs. */
 void run_abort(struct run *run);

@@ -76,6 +76,8 @@ void husk_sandbox_set_status(struct husk_sandbox *sandbox, int status)
 /* --- its end --- */
 
 #define FOR_EVER UINT32_MAX
+#define SIGNALS_SENT 10
+#define SIGNALS_APART_MS 50
 
 /* 1 once the descriptor polls readable, 0 after `ms`. */
 static int await(int fd, uint32_t ms)
@@ -98,6 +100,20 @@ static int stop_own(struct husk_sandbox *sandbox, uint32_t grace_ms)
     return 0;
 }
 
+/*
+ * A first SIGTERM is its command's, a second one its own, which it can still answer by giving the
+ * terminal back; they are one if it has not seen the first when the second comes.
+ */
+static bool end_by_signals(int pidfd)
+{
+    for (unsigned i = 0; i < SIGNALS_SENT; i++) {
+        syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+        if (await(pidfd, SIGNALS_APART_MS))
+            return true;
+    }
+    return false;
+}
+
 /* A process that is there for this sandbox alone ends with it, by force if need be. */
 static int stop_other(struct husk_sandbox *sandbox, uint32_t grace_ms, struct husk_err *err)
 {
@@ -115,7 +131,7 @@ static int stop_other(struct husk_sandbox *sandbox, uint32_t grace_ms, struct hu
     pidfd = (int)syscall(SYS_pidfd_open, sandbox->info.pid, 0);
     if (pidfd < 0)
         return 0;
-    if (place_is_held(&sandbox->place) && !await(pidfd, grace_ms)) {
+    if (place_is_held(&sandbox->place) && !await(pidfd, grace_ms) && !end_by_signals(pidfd)) {
         if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
             rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot end process %d", sandbox->info.pid);
         else

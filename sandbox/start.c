@@ -70,6 +70,7 @@ static int take_config(struct husk_sandbox_config *own, const struct husk_sandbo
                     "libhusk; call husk_sandbox_config_init() first");
     *own = (struct husk_sandbox_config){0};
     memcpy(own, config, config->size);
+    own->stage_timeout = own->stage_timeout ? own->stage_timeout : STAGE_TIMEOUT_DEFAULT;
     return 0;
 }
 
@@ -282,7 +283,7 @@ int husk_sandbox_start(const struct husk_sandbox_config *config, const struct hu
     rc = take_config(&own, config, err);
     if (rc == 0) {
         sandbox->cancel_fd = own.cancel_fd;
-        sandbox->stage_timeout = own.stage_timeout ? own.stage_timeout : STAGE_TIMEOUT_DEFAULT;
+        sandbox->stage_timeout = own.stage_timeout;
         rc = build(sandbox, &own, err);
     }
     if (rc) {

@@ -89,6 +89,12 @@ static unsigned find_offloads(struct net *net)
 
 static const char *const gone = "the interface is gone";
 
+/* The frame is gone, the interface is not: it had no header for the guest, or the host no memory. */
+static bool lost_frame(ssize_t result)
+{
+    return result == -EINVAL || result == -EFAULT || result == -ENOMEM || result == -ENOBUFS;
+}
+
 /* What the kernel answered to a read: the size of a frame, or 0 for none. */
 static uint32_t frame_size(struct net_pair *pair, ssize_t result)
 {
@@ -98,7 +104,9 @@ static uint32_t frame_size(struct net_pair *pair, ssize_t result)
     }
     if (result > (ssize_t)NET_HEADER_SIZE)
         return (uint32_t)result;
-    if (result < 0 && result != -EAGAIN && result != -EINTR)
+    if (lost_frame(result))
+        counter_add(&pair->received.dropped, 1);
+    else if (result < 0 && result != -EAGAIN && result != -EINTR)
         net_lose_link(pair->net, gone);
     return 0;
 }

@@ -56,8 +56,8 @@ class Stats(unittest.TestCase):
         self.assertIsNone(stats.ratio([None], [1]))
 
 
-def mapping(start, size, permissions="rw-p", path="", rss=0):
-    return process.Mapping(start, start + size, permissions, path, rss, rss)
+def mapping(start, size, permissions="rw-p", path="", rss=0, dirty=0):
+    return process.Mapping(start, start + size, permissions, path, rss, rss, dirty)
 
 
 class Contestants(unittest.TestCase):
@@ -351,6 +351,12 @@ class GuestMemory(unittest.TestCase):
     def test_memfd_is(self):
         maps = [mapping(0, 128, "rw-s", "/memfd:ram (deleted)")]
         self.assertEqual(process.guest_memory(maps, 128), maps)
+
+    def test_of_libc_only_what_was_changed_is_counted(self):
+        maps = [mapping(0, 8, rss=5), mapping(8, 8, path="/lib/libc.so.6", rss=40, dirty=2),
+                mapping(16, 8, path="/tmp/x/ld-linux-x86-64.so.2", rss=30, dirty=1),
+                mapping(24, 8, path="/lib/libcap.so.2", rss=7)]
+        self.assertEqual(process.pss_beside_libc(maps), 15)
 
 
 class Syscalls(unittest.TestCase):

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -143,6 +144,22 @@ static void receive(struct net *net, struct slots *slots, unsigned count, unsign
          "count of system calls");
 }
 
+/* A frame that has no room where the guest's buffer should be is lost, and nothing else is. */
+static void lose_one(struct net *net, struct slots *slots, int wire)
+{
+    void *hole = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    must(hole != MAP_FAILED, "mmap");
+    lay_out(slots);
+    slots->iov[0][0].iov_base = hole;
+    put_on_wire(wire, 0, 1);
+    must(net_receive(net, 0, slots->slots, 1) == 0, "frame for a hole");
+    must(counter_read(&net_received(net, 0)->dropped) == 1 && net_link(net), "one frame lost");
+    put_on_wire(wire, 1, 1);
+    receive(net, slots, 1, 1, 1);
+    munmap(hole, 4096);
+}
+
 /* What goes wrong ends it, with a message. */
 static int receive_bursts(void *argument)
 {
@@ -165,6 +182,7 @@ static int receive_bursts(void *argument)
     receive(net, slots, SLOTS, 10, SLOTS);
     receive(net, slots, 1, 10 + SLOTS, 1);
     receive(net, slots, 1, 0, 0);
+    lose_one(net, slots, wire);
     must(net_link(net), "link");
     close(wire);
     net_close(net);

@@ -6,17 +6,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 
 static struct husk_err err;
+static const struct image_patience patience = {.cancel_fd = -1, .timeout = 60000};
 
 static void need_mkfs(void)
 {
@@ -52,6 +55,11 @@ static void knows_file_systems(void **state)
     }
     assert_failure(image_type("/nonexistent\n", &type, &err), -ENOENT, &err, "/nonexistent?");
     assert_failure(image_type(scratch.folder, &type, &err), -EINVAL, &err, "neither a folder");
+    assert_int_equal(unlink(scratch.path), 0);
+    assert_int_equal(mkfifo(scratch.path, 0600), 0);
+    alarm(60);
+    assert_failure(image_type(scratch.path, &type, &err), -EINVAL, &err, "neither a folder");
+    alarm(0);
     scratch_close(&scratch);
 }
 
@@ -62,13 +70,25 @@ static void a_scratch_disk_has_no_name(void **state)
 
     (void)state;
     need_mkfs();
-    assert_failure(image_scratch(16 * MIB - 1, &err), -EINVAL, &err, "at least 16M");
-    fd = image_scratch(16 * MIB, &err);
+    assert_failure(image_scratch(16 * MIB - 1, &patience, &err), -EINVAL, &err, "at least 16M");
+    fd = image_scratch(16 * MIB, &patience, &err);
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &status), 0);
     assert_int_equal(status.st_nlink, 0);
     assert_int_equal(status.st_size, 16 * MIB);
     close(fd);
+}
+
+static void an_empty_disk_is_not_waited_for_for_ever(void **state)
+{
+    const struct image_patience canceled = {.cancel_fd = eventfd(1, EFD_CLOEXEC), .timeout = 60000};
+    const struct image_patience none = {.cancel_fd = -1, .timeout = 0};
+
+    (void)state;
+    need_mkfs();
+    assert_failure(image_scratch(16 * MIB, &canceled, &err), -ECANCELED, &err, "given up");
+    assert_failure(image_scratch(16 * MIB, &none, &err), -ETIMEDOUT, &err, "longer than 0 s");
+    close(canceled.cancel_fd);
 }
 
 static void a_layer_stays_and_is_locked(void **state)
@@ -83,22 +103,22 @@ static void a_layer_stays_and_is_locked(void **state)
     need_mkfs();
     scratch_open(&scratch);
     snprintf(path, sizeof path, "%s/layer", scratch.folder);
-    assert_failure(image_layer(path, MIB, &err), -EINVAL, &err, "too small");
+    assert_failure(image_layer(path, MIB, &patience, &err), -EINVAL, &err, "too small");
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_size, 0); /* or it were taken for one that is made */
-    fd = image_layer(path, 16 * MIB, &err);
+    fd = image_layer(path, 16 * MIB, &patience, &err);
     assert_true(fd >= 0);
     assert_int_equal(image_type(path, &type, &err), 0);
     assert_string_equal(type, "ext4");
-    assert_failure(image_layer(path, 0, &err), -EBUSY, &err, "another sandbox");
+    assert_failure(image_layer(path, 0, &patience, &err), -EBUSY, &err, "another sandbox");
     close(fd);
-    fd = image_layer(path, 0, &err); /* is there, and is not made anew */
+    fd = image_layer(path, 0, &patience, &err); /* is there, and is not made anew */
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &status), 0);
     assert_int_equal(status.st_size, 16 * MIB);
     close(fd);
-    assert_failure(image_layer(scratch.folder, 0, &err), -EISDIR, &err, "cannot open");
-    assert_failure(image_layer("/dev/null", 0, &err), -EINVAL, &err, "is no file");
+    assert_failure(image_layer(scratch.folder, 0, &patience, &err), -EISDIR, &err, "cannot open");
+    assert_failure(image_layer("/dev/null", 0, &patience, &err), -EINVAL, &err, "is no file");
     scratch_close(&scratch);
 }
 
@@ -113,7 +133,7 @@ static void a_layer_that_fails_is_empty_again(void **state)
     need_mkfs();
     scratch_open(&scratch);
     snprintf(path, sizeof path, "%s/layer", scratch.folder);
-    assert_true(image_layer(path, UINT64_C(1) << 62, &err) < 0);
+    assert_true(image_layer(path, UINT64_C(1) << 62, &patience, &err) < 0);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_size, 0);
     scratch_close(&scratch);
@@ -210,6 +230,44 @@ static void a_killed_builder_spoils_nothing(void **state)
     close_folder_and_cache(&scratch, &cache);
 }
 
+static void add_image(const struct scratch *cache, unsigned number, time_t used, char path[PATH_MAX])
+{
+    const struct timespec times[2] = {{.tv_sec = used}, {.tv_sec = used}};
+
+    snprintf(path, PATH_MAX, "%s/husk/root-%u.img", cache->folder, number);
+    close(open_beside(path, ""));
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Beside nine, of which the last one is being made, one more is packed; which stay? */
+static void expect_to_stay(time_t age, time_t step, const bool stays[9])
+{
+    char path[PATH_MAX], images[9][PATH_MAX];
+    struct scratch scratch, cache;
+    time_t now = time(NULL);
+    int lock;
+
+    open_folder_and_cache(&scratch, &cache);
+    find_image(&scratch, path);
+    for (unsigned i = 0; i < 9; i++)
+        add_image(&cache, i, now - age - step * (time_t)i, images[i]);
+    lock = open_beside(images[8], ".lock");
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_int_equal(image_pack(scratch.folder, NULL, -1, path, &err), 0);
+    assert_int_equal(access(path, R_OK), 0);
+    for (unsigned i = 0; i < 9; i++)
+        assert_int_equal(access(images[i], F_OK) == 0, stays[i]);
+    close(lock);
+    close_folder_and_cache(&scratch, &cache);
+}
+
+static void images_not_used_for_long_go(void **state)
+{
+    (void)state;
+    expect_to_stay(7200, 60, (const bool[]){1, 1, 1, 1, 1, 1, 1, 0, 1});
+    expect_to_stay(60, 60, (const bool[]){1, 1, 1, 1, 1, 1, 1, 1, 1});
+}
+
 static void waiting_for_another_builder_can_be_given_up(void **state)
 {
     const struct itimerspec soon = {.it_value.tv_nsec = 100000000};
@@ -236,10 +294,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_file_systems),
         cmocka_unit_test(a_scratch_disk_has_no_name),
+        cmocka_unit_test(an_empty_disk_is_not_waited_for_for_ever),
         cmocka_unit_test(a_layer_stays_and_is_locked),
         cmocka_unit_test(a_layer_that_fails_is_empty_again),
         cmocka_unit_test(a_folder_is_packed_once),
         cmocka_unit_test(a_killed_builder_spoils_nothing),
+        cmocka_unit_test(images_not_used_for_long_go),
         cmocka_unit_test(waiting_for_another_builder_can_be_given_up),
     };
 

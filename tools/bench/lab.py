@@ -32,9 +32,11 @@ def firmware(qemu):
 class Lab:
     """A session of tools/lab: the one that is named, or one of our own for the time."""
 
-    def __init__(self, build, session, architecture=host.ARCHITECTURE, memory=None):
+    def __init__(self, build, session, architecture=host.ARCHITECTURE, memory=None, cpus=None):
         self._own = None if session else tempfile.TemporaryDirectory(prefix="husk-bench-")
-        self._start_options = ["--still", "yes"] + (["--memory", str(memory)] if memory else [])
+        self._start_options = ["--still", "yes"]
+        for option, value in (("--memory", memory), ("--cpus", cpus)):
+            self._start_options += [option, str(value)] if value else []
         self._options = ["--arch", architecture, "--build", str(build),
                          "--session", str(session or Path(self._own.name, "lab"))]
 

@@ -6,9 +6,11 @@ import re
 import subprocess
 import tempfile
 
-Mapping = collections.namedtuple("Mapping", "start end permissions path rss_kib pss_kib")
+Mapping = collections.namedtuple("Mapping", "start end permissions path rss_kib pss_kib dirty_kib")
 
 _HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+ *(.*)")
+
+_LIBC = re.compile(r"/(libc[.-]|ld-linux)[^/]*$")
 
 # strace -f: "PID  name(...", but not the second half of a call, a signal, or an exit.
 _CALL = re.compile(r"\d+ +[a-z]\w*\(")
@@ -22,11 +24,13 @@ def mappings(pid):
             header = _HEADER.match(line)
             if header:
                 start, end, permissions, path = header.groups()
-                found.append(Mapping(int(start, 16), int(end, 16), permissions, path, 0, 0))
+                found.append(Mapping(int(start, 16), int(end, 16), permissions, path, 0, 0, 0))
             elif line.startswith("Rss:"):
                 found[-1] = found[-1]._replace(rss_kib=int(line.split()[1]))
             elif line.startswith("Pss:"):
                 found[-1] = found[-1]._replace(pss_kib=int(line.split()[1]))
+            elif line.startswith("Private_Dirty:"):
+                found[-1] = found[-1]._replace(dirty_kib=int(line.split()[1]))
     return found
 
 
@@ -66,6 +70,15 @@ def memory(pid, guest_size):
     guest_rss = sum(mapping.rss_kib for mapping in guest)
     peak = max(_peak_rss_kib(pid) - guest_rss, sum(mapping.rss_kib for mapping in others))
     return peak, sum(mapping.pss_kib for mapping in others)
+
+
+def pss_beside_libc(maps):
+    """
+    The PSS in KiB of these mappings, of libc and its loader only what the process has changed: the
+    rest of them is in memory for all of a host's programs, unless a benchmark made a copy for one.
+    """
+    return sum(mapping.dirty_kib if _LIBC.search(mapping.path) else mapping.pss_kib
+               for mapping in maps)
 
 
 def libraries(pid):

@@ -224,11 +224,15 @@ def _children(pid):
 
 
 def memory_of(sandbox, guest_mib):
-    """(PSS beside guest memory, PSS of helpers) in KiB."""
+    """(PSS beside guest memory and libc, that of helpers) in KiB."""
     pid = sandbox.process()
-    helpers = sum(mapping.pss_kib for child in _children(pid)
-                  for mapping in process.mappings(child))
-    return process.memory(pid, guest_mib << 20)[1], helpers
+    maps = process.mappings(pid)
+    guest = process.guest_memory(maps, guest_mib << 20)
+    if not guest:
+        raise RuntimeError("which mappings are the guest's memory cannot be told")
+    ours = [mapping for mapping in maps if mapping not in guest]
+    helpers = [mapping for child in _children(pid) for mapping in process.mappings(child)]
+    return process.pss_beside_libc(ours), process.pss_beside_libc(helpers)
 
 
 def measure_execs(standing):
@@ -283,11 +287,12 @@ def measure(plan, memory, folder):
                 say(name=entry["name"], turn=turn, **result)
                 if "failure" in result:
                     contestants.remove((entry, words))
+    if plan["many"] > 0:
+        measure_many(standing[HUSK], plan["many"], plan["memory"])
+        return
     measure_execs(standing)
     if HUSK in standing:
         measure_one(standing[HUSK], plan["memory"])
-    if HUSK in standing and plan["many"] > 0:
-        measure_many(standing[HUSK], plan["many"], plan["memory"])
 
 
 def main():
