@@ -262,7 +262,7 @@ static void start_network(struct report *report, const struct config *config)
         report_failure(report, -rc, "cannot bring up the network");
     if (nameserver) {
         unlink("/etc/resolv.conf"); /* often a link to what a service of the host would write */
-        write_line("/etc/resolv.conf", "nameserver ", nameserver);
+        write_line("/etc/resolv.conf", "options edns0\nnameserver ", nameserver); /* longer answers */
     }
 }
 

@@ -125,6 +125,61 @@ static int send_link(struct walk *walk, int folder, const char *name, struct tre
     return rc ?: frame_send_bytes(walk->stream, target, (size_t)size);
 }
 
+/* Up to a block, or as much as there is. */
+static ssize_t read_block(struct walk *walk, int file)
+{
+    size_t size = 0;
+    ssize_t got = 1;
+
+    while (got > 0 && size < BLOCK_SIZE) {
+        got = read(file, walk->block + size, BLOCK_SIZE - size);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            size += (size_t)got;
+    }
+    return got < 0 ? -errno : (ssize_t)size;
+}
+
+/*
+ * A small file is read before it is announced, for its size is not always told: files of /proc have
+ * none, those of /sys a whole page.
+ */
+static int send_file(struct walk *walk, int file, const char *name, struct tree_entry *entry)
+{
+    ssize_t size = 0;
+    int rc;
+
+    entry->kind = TREE_FILE;
+    if (entry->size < BLOCK_SIZE) {
+        size = read_block(walk, file);
+        if (size < 0)
+            return (int)size;
+        if (size == (ssize_t)BLOCK_SIZE) /* it grows, or its size is not told */
+            return -EFBIG;
+        entry->size = (uint64_t)size;
+    }
+    rc = send_entry(walk, entry, name);
+    if (size > 0)
+        return rc ?: frame_send_bytes(walk->stream, walk->block, (size_t)size);
+    return rc ?: send_contents(walk, file, entry->size);
+}
+
+static int send_folder(struct walk *walk, int fd, const char *name, struct tree_entry *entry)
+{
+    int rc;
+
+    entry->kind = TREE_FOLDER;
+    entry->size = 0;
+    rc = send_entry(walk, entry, name);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    walk->inside = false;
+    return send_children(walk, fd);
+}
+
 /* Opened before it is announced, so that what cannot be read breaks nothing but itself. */
 static int send_opened(struct walk *walk, int folder, const char *name, struct tree_entry *entry,
                        int flags)
@@ -137,15 +192,9 @@ static int send_opened(struct walk *walk, int folder, const char *name, struct t
 
     if (fd < 0)
         return -errno;
-    entry->kind = is_folder ? TREE_FOLDER : TREE_FILE;
     if (is_folder)
-        entry->size = 0;
-    rc = send_entry(walk, entry, name);
-    if (rc == 0 && is_folder) {
-        walk->inside = false;
-        return send_children(walk, fd);
-    }
-    rc = rc ?: send_contents(walk, fd, entry->size);
+        return send_folder(walk, fd, name, entry);
+    rc = send_file(walk, fd, name, entry);
     close(fd);
     return rc;
 }
@@ -178,6 +227,8 @@ static int send_any(struct walk *walk, int folder, const char *name, int flags)
         rc = send_link(walk, folder, name, &entry);
     else if (S_ISDIR(status.st_mode) || S_ISREG(status.st_mode))
         rc = send_opened(walk, folder, name, &entry, flags);
+    else if (walk->depth == 0) /* who names it wants it; in a folder it is left out */
+        rc = -EOPNOTSUPP;
     if (rc == 0)
         walk->inside = false;
     return rc ? blame(walk, name, rc) : 0;
@@ -323,20 +374,59 @@ static int set_attributes(const struct walk *walk, int fd, const struct tree_ent
     return 0;
 }
 
+/* A device, pipe or socket is not replaced; nor, where it is named by who asks for the copy, a link. */
+static int make_way(const struct walk *walk, int folder, const char *name)
+{
+    struct stat status;
+
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (S_ISREG(status.st_mode) || (S_ISLNK(status.st_mode) && walk->depth > 0))
+        return unlinkat(folder, name, 0) < 0 ? -errno : 0;
+    return S_ISDIR(status.st_mode) ? -EISDIR : -EEXIST;
+}
+
+/* Without a name until it is whole; file systems that cannot do that give it one at once. */
+static int open_new(const struct walk *walk, int folder, const char *name, bool *nameless)
+{
+    int fd = openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    int rc;
+
+    *nameless = fd >= 0;
+    if (*nameless)
+        return fd;
+    rc = make_way(walk, folder, name);
+    fd = rc ? -1 : openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return rc ?: fd < 0 ? -errno : fd;
+}
+
+static int give_name(const struct walk *walk, int fd, int folder, const char *name)
+{
+    char path[32];
+    int rc = make_way(walk, folder, name);
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (rc == 0 && linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) < 0)
+        rc = -errno;
+    return rc;
+}
+
 static int receive_file(struct walk *walk, int folder, const char *name,
                         const struct tree_entry *entry)
 {
     int rc = charge(walk, entry->size);
+    bool nameless;
     int fd;
 
     if (rc)
         return rc;
-    unlinkat(folder, name, 0);
-    fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = open_new(walk, folder, name, &nameless);
     if (fd < 0)
-        return -errno;
+        return fd;
     rc = receive_contents(walk, fd, entry->size);
     rc = rc ?: set_attributes(walk, fd, entry);
+    if (rc == 0 && nameless)
+        rc = give_name(walk, fd, folder, name);
     if (close(fd) < 0 && rc == 0)
         rc = -errno;
     return rc;
@@ -354,7 +444,9 @@ static int receive_link(struct walk *walk, int folder, const char *name,
     if (rc)
         return rc;
     target[entry->size] = '\0';
-    unlinkat(folder, name, 0);
+    rc = make_way(walk, folder, name);
+    if (rc)
+        return rc;
     if (symlinkat(target, folder, name) < 0)
         return -errno;
     if (walk->target->uid != (uid_t)-1 &&

@@ -4,9 +4,9 @@
  *
  *     tree  = entry name (FILE: contents | LINK: target | FOLDER: tree... END)
  *
- * Entries are binary, in the processor's byte order. Devices, pipes and sockets are left out. What
- * receives trusts nothing: a name is one component, links are never followed, and what is written
- * is bounded in bytes, files and depth.
+ * Entries are binary, in the processor's byte order. Devices, pipes and sockets in folders are left out,
+ * and never replaced. What receives trusts nothing: a name is one component, links are never followed,
+ * and what is written is bounded in bytes, files and depth.
  */
 #ifndef HUSK_AGENT_TREE_H
 #define HUSK_AGENT_TREE_H
@@ -24,8 +24,8 @@ struct tree_fault {
 
 /*
  * Sends `name` of `folder` (a descriptor, or AT_FDCWD) with all that is in it. A link that is the
- * top itself is followed. Errors: what the file gives, with the path in `fault`; of the stream, with
- * an empty path.
+ * top itself is followed. Errors: what the file gives, with the path in `fault` (-EOPNOTSUPP: it is none and no
+ * folder; -EFBIG: it has more than its size tells); of the stream, with an empty path.
  */
 int tree_send(int stream, int folder, const char *name, struct tree_fault *fault);
 
@@ -39,7 +39,9 @@ struct tree_target {
 };
 
 /*
- * Receives a tree; what was there by the same names is replaced, and folders are merged. Errors:
+ * Receives a tree; files and links of the same names are replaced (but a link by that of the top), once
+ * what replaces them is whole where the file system can do that, and folders are merged. Errors:
+ * -EEXIST something else is there;
  * -EFBIG above the limit; -ELOOP too deep; -EPROTO a bad entry; -ECONNRESET the stream has ended;
  * what writing gives.
  */

@@ -95,6 +95,9 @@ static int open_target(struct tree_target *target, char *path, struct husk_err *
     char *folder = path;
 
     if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
+            return fail(err, HUSK_ERR_INPUT, -EEXIST, "\"%s\" is neither a file nor a folder; give what "
+                        "it points to, or another name", path);
         char *slash = strrchr(path, '/');
 
         target->name = slash ? slash + 1 : path;

@@ -5,14 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is quoted may be the guest's: a message stays one line, and says nothing to a terminal. */
-void keep_one_line(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-}
-
 __attribute__((format(printf, 4, 0)))
 static void fill(struct husk_err *err, enum husk_err_kind kind, int code, const char *format,
                  va_list arguments)

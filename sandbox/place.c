@@ -104,8 +104,9 @@ static void set_name(struct place *place, const struct base *base, const char *n
 }
 
 /*
- * The lock's descriptor if nobody else holds it; -EWOULDBLOCK if somebody does; or why not. One that
- * is being made (O_CREAT) can be held for a moment only, by who looks whether it is.
+ * The lock's descriptor if no owner holds it; -EWOULDBLOCK if one does; or why not. Who looks shares it,
+ * so that two who look at once do not take each other for owners; it is an owner's alone when it is
+ * made (O_CREAT), for which who looks is waited for, a moment only.
  */
 static int take_lock(const struct place *place, int flags)
 {
@@ -116,7 +117,7 @@ static int take_lock(const struct place *place, int flags)
     fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
     if (fd < 0)
         return -errno;
-    if (flock(fd, flags & O_CREAT ? LOCK_EX : LOCK_EX | LOCK_NB) == 0)
+    if (flock(fd, flags & O_CREAT ? LOCK_EX : LOCK_SH | LOCK_NB) == 0)
         return fd;
     rc = -errno;
     close(fd);
@@ -150,10 +151,10 @@ static void clear(const struct place *place, bool sockets_only)
     closedir(folder);
 }
 
-static void discard(const struct place *place)
+static int discard(const struct place *place)
 {
     clear(place, false);
-    rmdir(place->folder);
+    return rmdir(place->folder) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 /* Whether take_lock() has found that nobody lives there; a lack of descriptors says nothing. */
@@ -341,8 +342,8 @@ int place_remove(const char *name, struct husk_err *err)
                   name);
     else if (!is_left(lock))
         rc = fail_sys(err, HUSK_ERR_HOST, lock, "cannot lock %s", place.folder);
-    else
-        discard(&place);
+    else if ((rc = discard(&place)) < 0)
+        rc = fail_sys(err, HUSK_ERR_HOST, rc, "cannot remove %s", place.folder);
     if (lock >= 0)
         close(lock);
     unlock_base(&base);

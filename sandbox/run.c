@@ -58,6 +58,9 @@ static int reap(struct run *run, struct husk_err *err)
     close(run->said);
     if (status == 0)
         return 1;
+    if (status < 0)
+        return fail(err, HUSK_ERR_HOST, status, "it has ended, but how is not known: this process ignores "
+                    "SIGCHLD, or waits for children that are not its own");
     return fail(err, HUSK_ERR_HOST, -EIO, "it failed (status %d): %s", status, run->line);
 }
 

@@ -3,6 +3,7 @@
 #include "devices/fs/share.h"
 #include "devices/virtio/balloon.h"
 #include "vmm/config.h"
+#include "vmm/config_sizes.h"
 #include "vmm/husk.h"
 #include "vmm/log_sinks.h"
 #include "vmm/machine.h"
@@ -24,7 +25,7 @@ const char *husk_version(void)
     return HUSK_VERSION;
 }
 
-int husk_share_check(const struct husk_share *share, struct husk_err *public_err)
+static int check_share(const struct husk_share *share, struct err *err)
 {
     const struct share_options options = {
         .socket = share->socket,
@@ -32,9 +33,19 @@ int husk_share_check(const struct husk_share *share, struct husk_err *public_err
         .one_file_system = share->one_file_system,
         .program = share->program,
     };
-    struct err err = {.blame = ERR_BLAME_HOST};
 
-    return share_check(&options, &err) ? public_err_pass(public_err, &err) : 0;
+    err->blame = ERR_BLAME_HOST;
+    return share_check(&options, err);
+}
+
+int husk_share_check_size(const struct husk_share *share, size_t size, struct husk_err *public_err)
+{
+    struct err err = {.blame = ERR_BLAME_INPUT};
+    struct husk_share read;
+    int rc = config_read_share(share, size, &read, &err);
+
+    rc = rc ?: check_share(&read, &err);
+    return rc ? public_err_pass(public_err, &err) : 0;
 }
 
 static struct husk_vm *allocate(void)
@@ -80,8 +91,11 @@ int husk_vm_create(const struct husk_config *config, const struct husk_log *log,
 int husk_vm_start(struct husk_vm *vm, struct husk_err *public_err)
 {
     struct err err = {.blame = ERR_BLAME_SELF};
+    int rc = machine_start(vm->machine, &err);
 
-    return machine_start(vm->machine, &err) ? public_err_pass(public_err, &err) : 0;
+    if (rc == -EAGAIN || rc == -ENOMEM) /* the host has no more threads */
+        err.blame = ERR_BLAME_HOST;
+    return rc ? public_err_pass(public_err, &err) : 0;
 }
 
 int husk_vm_event_fd(const struct husk_vm *vm)
@@ -161,6 +175,14 @@ int husk_vm_set_balloon(struct husk_vm *vm, uint64_t bytes, struct husk_err *pub
     return virtio_bus_set_balloon(vm->machine, bytes, &err) ? public_err_pass(public_err, &err) : 0;
 }
 
+/* As much of ours as the caller's struct has; of a newer one the rest is zero. */
+static void give(void *theirs, size_t their_size, const void *ours, size_t size)
+{
+    memcpy(theirs, ours, their_size < size ? their_size : size);
+    if (their_size > size)
+        memset((char *)theirs + size, 0, their_size - size);
+}
+
 void husk_vm_memory(const struct husk_vm *vm, struct husk_memory *memory)
 {
     const struct machine *machine = vm->machine;
@@ -176,7 +198,7 @@ void husk_vm_memory(const struct husk_vm *vm, struct husk_memory *memory)
     now.balloon_target = balloon.target;
     now.ballooned = balloon.actual;
     now.discarded = balloon.discarded;
-    memcpy(memory, &now, memory->size < sizeof now ? memory->size : sizeof now);
+    give(memory, memory->size, &now, sizeof now);
 }
 
 void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing)
@@ -192,7 +214,7 @@ void husk_vm_timing(const struct husk_vm *vm, struct husk_timing *timing)
         .ended = marks->at[TIMING_STOPPED],
     };
 
-    memcpy(timing, &now, timing->size < sizeof now ? timing->size : sizeof now);
+    give(timing, timing->size, &now, sizeof now);
 }
 
 char *husk_vm_stats(const struct husk_vm *vm)

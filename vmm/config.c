@@ -289,6 +289,7 @@ static int check_numbers(const struct husk_config *config, struct err *err)
 
 static int check(const struct husk_config *config, struct err *err)
 {
+    uint32_t withheld;
     int rc;
 
     if (!config->kernel)
@@ -298,7 +299,8 @@ static int check(const struct husk_config *config, struct err *err)
                        "replaces what append would be added to, so leave one out");
     if ((rc = check_optional_path("kernel", config->kernel, err)) < 0 ||
         (rc = check_optional_path("initrd", config->initrd, err)) < 0 ||
-        (rc = check_numbers(config, err)) < 0)
+        (rc = check_numbers(config, err)) < 0 ||
+        (rc = config_cpu_withheld(config->cpu_without, &withheld, err)) < 0)
         return rc;
     return check_disks(config, err) ?: check_nets(config, err) ?: check_vsock(config, err)
         ?: check_shares(config, err);

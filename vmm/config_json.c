@@ -709,13 +709,29 @@ int husk_config_parse_json(struct husk_config *config, const char *text, size_t 
     return public_err_pass(public_err, &err);
 }
 
+/* What config_open() does for the outer arrays; the writers trust what they are given. */
+static bool has_rules(const struct husk_net *net)
+{
+    return net->forward_count <= HUSK_FORWARDS_MAX && (net->forwards || net->forward_count == 0) &&
+           net->allow_count <= HUSK_ALLOWS_MAX && (net->allows || net->allow_count == 0);
+}
+
+static bool all_have_rules(const struct husk_config *config)
+{
+    bool have = true;
+
+    for (uint32_t i = 0; i < config->net_count; i++)
+        have &= has_rules(&config->nets[i]);
+    return have;
+}
+
 char *husk_config_to_json(const struct husk_config *config)
 {
     struct config_view view;
     json_t *root;
     char *text;
 
-    if (config_open(config, &view, NULL))
+    if (config_open(config, &view, NULL) || !all_have_rules(&view.config))
         return NULL;
     root = write_object(&view.config, config_keys, COUNT(config_keys));
     text = json_dumps(root, JSON_INDENT(4));

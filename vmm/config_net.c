@@ -11,11 +11,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -173,9 +177,23 @@ static uint64_t hash(uint64_t state, const void *bytes, size_t size)
     return state;
 }
 
+/* What tells a descriptor from others: a tap's interface, or which socket it is. */
+static uint64_t hash_descriptor(uint64_t state, int fd)
+{
+    struct ifreq interface = {0};
+    struct stat status;
+
+    if (ioctl(fd, TUNGETIFF, &interface) == 0)
+        return hash(state, interface.ifr_name, strnlen(interface.ifr_name, sizeof interface.ifr_name));
+    if (fstat(fd, &status) == 0)
+        return hash(state, &status.st_ino, sizeof status.st_ino);
+    return state;
+}
+
 /*
- * The same on each start, and another for each network of a host: an address made from the host's
- * identity and the network's name, with the bit that says that nobody has assigned it.
+ * The same on each start (but of a socket that is given as a descriptor), and another for each network
+ * of a host: an address made from the host's identity and the network's name, with the bit that says
+ * that nobody has assigned it.
  */
 static void make_mac(const struct husk_net *net, uint32_t index, uint8_t mac[CONFIG_MAC_SIZE])
 {
@@ -192,6 +210,8 @@ static void make_mac(const struct husk_net *net, uint32_t index, uint8_t mac[CON
     state = hash(state, &index, sizeof index);
     if (net->name)
         state = hash(state, net->name, strlen(net->name));
+    else if (net->kind == HUSK_NET_FD)
+        state = hash_descriptor(state, net->fd);
     memcpy(mac, &state, CONFIG_MAC_SIZE);
     mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
 }

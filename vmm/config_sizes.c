@@ -105,6 +105,16 @@ int config_open(const struct husk_config *from, struct config_view *view, struct
     return rc;
 }
 
+int config_read_share(const struct husk_share *from, size_t size, struct husk_share *to,
+                      struct err *err)
+{
+    const struct array one = {"share", "husk_share", 1, 1, size, sizeof *to};
+    int rc = check_array(&one, from, err);
+
+    *to = (struct husk_share){0};
+    return rc ?: read_struct(one.element, to, sizeof *to, from, size, err);
+}
+
 /* Whether the caller's struct goes as far as the shares. */
 static bool has_shares(const struct husk_config *config)
 {

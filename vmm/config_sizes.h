@@ -30,6 +30,10 @@ uint32_t config_share_size(const struct husk_config *config);
  */
 int config_open(const struct husk_config *from, struct config_view *view, struct err *err);
 
+/* One share of the caller's `size` bytes. Errors: as config_open(). */
+int config_read_share(const struct husk_share *from, size_t size, struct husk_share *to,
+                      struct err *err);
+
 /*
  * Gives a view back to the caller's `to`, of which it was opened, after a change that ended with `rc`,
  * which is returned. Or, if that is 0, -E2BIG: something was set that the caller has no room for.

@@ -27,7 +27,8 @@
  * the machine any more. A callback must not call a function of its own machine.
  *
  * Its threads block all signals, but KVM unblocks SIGRTMIN while a vCPU runs, which is how one is
- * stopped. So a SIGRTMIN that is sent to the whole process may be taken, and lost, by a vCPU.
+ * stopped. So a SIGRTMIN that is sent to the whole process may be taken, and lost, by a vCPU. Helpers
+ * are child processes: SIGCHLD must not be ignored, nor all children be waited for, while one starts.
  */
 #ifndef HUSK_H
 #define HUSK_H
@@ -274,7 +275,7 @@ HUSK_API int husk_config_parse_json(struct husk_config *config, const char *text
 
 /*
  * The configuration as JSON that husk_config_parse_json() takes; free() it. NULL: no memory,
- * a string that is not UTF-8, or sizes that husk_config_init() has not set.
+ * a string that is not UTF-8, or what husk_config_check() refuses of sizes, counts and arrays.
  */
 HUSK_API char *husk_config_to_json(const struct husk_config *config);
 
@@ -304,11 +305,17 @@ HUSK_API int husk_config_add_share(struct husk_config *config, const char *optio
 HUSK_API int husk_config_set_vsock(struct husk_config *config, const char *option,
                                    struct husk_err *err);
 
+/* For husk_share_check(), with the caller's sizeof(struct husk_share). */
+HUSK_API int husk_share_check_size(const struct husk_share *share, size_t size, struct husk_err *err);
+
 /*
  * Says whether this host can serve a share, of whose path nothing is asked. Errors: -ENOENT there is no
  * virtiofsd; -EPERM it takes root.
  */
-HUSK_API int husk_share_check(const struct husk_share *share, struct husk_err *err);
+static inline int husk_share_check(const struct husk_share *share, struct husk_err *err)
+{
+    return husk_share_check_size(share, sizeof *share, err);
+}
 
 /* Says whether a machine can be made of it, as far as that shows without touching the host. */
 HUSK_API int husk_config_check(const struct husk_config *config, struct husk_err *err);

@@ -84,17 +84,19 @@ static int open_loops(struct machine *machine, struct err *err)
     return rc;
 }
 
-static int open_loops_and_console(struct machine *machine, struct err *err)
+static int watch_first_exit(struct machine *machine, struct err *err)
+{
+    machine->first_exit.ready = wire;
+    return loop_watch_event(&machine->loop, &machine->first_exit, "for the first exit", err);
+}
+
+static int open_console(struct machine *machine, struct err *err)
 {
     const struct machine_config *config = &machine->config;
     bool off = config->console == HUSK_CONSOLE_OFF;
-    int rc = open_loops(machine, err);
+    int rc = console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
+                          off ? -1 : config->console_out_fd, err);
 
-    machine->first_exit.ready = wire;
-    if (rc == 0)
-        rc = loop_watch_event(&machine->loop, &machine->first_exit, "for the first exit", err);
-    rc = rc ?: console_open(&machine->console, &machine->loop, off ? -1 : config->console_in_fd,
-                            off ? -1 : config->console_out_fd, err);
     if (rc == 0)
         console_tell_waits(&machine->console, &(struct console_waits){
             machine_begin_rest, machine_end_rest, machine});
@@ -169,7 +171,9 @@ static const struct {
     {open_host, ERR_BLAME_HOST},
     {open_vm, ERR_BLAME_HOST},
     {create_memory, ERR_BLAME_HOST},
-    {open_loops_and_console, ERR_BLAME_SELF},
+    {open_loops, ERR_BLAME_HOST},
+    {watch_first_exit, ERR_BLAME_HOST},
+    {open_console, ERR_BLAME_INPUT},
     {create_devices, ERR_BLAME_INPUT},
     {board_load, ERR_BLAME_INPUT},
     {add_early_memory, ERR_BLAME_HOST},
@@ -254,7 +258,16 @@ int machine_create(struct machine_config *config, const struct log *log,
 
 /* --- life --- */
 
-/* The first end counts: from then on every vCPU leaves the guest. */
+/* Tells who waits, once no vCPU runs any more. Under the lock. */
+static void announce_end(struct machine *machine)
+{
+    if (machine->vcpus_running > 0)
+        return;
+    timing_mark(&machine->timing, TIMING_STOPPED);
+    eventfd_write(machine->ended_fd, 1);
+}
+
+/* The first end counts: from then on every vCPU leaves the guest, or none enters it. */
 static void end_with(struct machine *machine, enum husk_end end, const struct err *failure)
 {
     pthread_mutex_lock(&machine->lock);
@@ -266,17 +279,9 @@ static void end_with(struct machine *machine, enum husk_end end, const struct er
             vcpu_kick(&machine->vcpus[i]);
         pthread_cond_broadcast(&machine->moved);
         console_abort(&machine->console);
+        announce_end(machine);
     }
     pthread_mutex_unlock(&machine->lock);
-}
-
-/* Tells who waits, once no vCPU runs any more. Under the lock. */
-static void announce_end(struct machine *machine)
-{
-    if (machine->vcpus_running > 0)
-        return;
-    timing_mark(&machine->timing, TIMING_STOPPED);
-    eventfd_write(machine->ended_fd, 1);
 }
 
 /*
@@ -363,6 +368,8 @@ static int start_vcpus(struct machine *machine, struct err *err)
     int rc = 0;
 
     pthread_mutex_lock(&machine->lock);
+    if (machine->end != HUSK_RUNNING)
+        rc = err_set(err, -ESHUTDOWN, "the machine was stopped before it was started");
     for (unsigned i = 0; i < machine->vcpu_count && rc == 0; i++) {
         rc = vcpu_start(&machine->vcpus[i], err);
         if (rc == 0)
@@ -383,12 +390,8 @@ int machine_start(struct machine *machine, struct err *err)
     rc = start_vcpus(machine, err);
     loop_rc = start_loops(machine, rc ? NULL : err);
     rc = rc ?: loop_rc;
-    if (rc) { /* a machine that runs in part, or not at all, has ended */
+    if (rc) /* a machine that runs in part, or not at all, has ended */
         end_with(machine, HUSK_FAILURE, err);
-        pthread_mutex_lock(&machine->lock);
-        announce_end(machine);
-        pthread_mutex_unlock(&machine->lock);
-    }
     return rc;
 }
 

@@ -22,23 +22,21 @@ static bool begin_power_off(struct machine *machine)
     return hears;
 }
 
-struct grace {
-    struct machine *machine;
-    uint64_t until; /* CLOCK_MONOTONIC ns */
-    bool given;
-};
-
-/* The timer is made when it is first wanted, for most machines never want it. */
-static void give_grace(void *argument)
+/*
+ * The timer is made when it is first wanted, for most machines never want it; and by the thread that
+ * asks, for the loop's own may be held up by a slow disk.
+ */
+static bool give_grace(struct machine *machine, uint64_t until)
 {
-    struct grace *grace = argument;
-    struct machine *machine = grace->machine;
     struct timer *timer = &machine->grace;
+    bool given;
 
-    if (timer->source.fd < 0 && timer_open(timer, &machine->loop, grace_over, machine, NULL))
-        return;
-    timer_arm(timer, grace->until);
-    grace->given = true;
+    pthread_mutex_lock(&machine->lock);
+    given = timer->source.fd >= 0 || timer_open(timer, &machine->loop, grace_over, machine, NULL) == 0;
+    if (given)
+        timer_arm(timer, until);
+    pthread_mutex_unlock(&machine->lock);
+    return given;
 }
 
 static bool press_power_button(const struct machine *machine)
@@ -53,12 +51,8 @@ static bool press_power_button(const struct machine *machine)
 
 void machine_power_off(struct machine *machine, uint32_t grace_ms)
 {
-    struct grace grace = {machine, timing_now() + grace_ms * NS_PER_MS, false};
-
-    if (grace_ms > 0 && begin_power_off(machine)) {
-        loop_call(&machine->loop, give_grace, &grace);
-        if (grace.given && press_power_button(machine))
-            return;
-    }
+    if (grace_ms > 0 && begin_power_off(machine) &&
+        give_grace(machine, timing_now() + grace_ms * NS_PER_MS) && press_power_button(machine))
+        return;
     machine_stop(machine, HUSK_REQUEST);
 }

@@ -2,6 +2,7 @@
 #include "devices/fs/share.h"
 
 #include "core/child.h"
+#include "core/unix_socket.h"
 #include "devices/fs/mounting.h"
 
 #include <errno.h>
@@ -179,7 +180,7 @@ static int start_virtiofsd(struct share *share, const struct share_options *opti
 static int connect_to_socket(struct share *share, const char *path,
                              const struct guest_memory *memory, struct err *err)
 {
-    int fd = vhost_user_connect(path, err);
+    int fd = unix_connect(path, err);
 
     if (fd < 0)
         return fd;

@@ -10,6 +10,7 @@
 #include "devices/net/backend.h"
 
 #include "core/iov.h"
+#include "core/unix_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define LENGTH_SIZE 4u
@@ -257,30 +257,9 @@ int net_adopt_stream(struct net **net, int fd, const char *name, struct err *err
     return 0;
 }
 
-static int connect_to(const char *path, struct err *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, rc;
-
-    if (strlen(path) >= sizeof address.sun_path)
-        return err_set(err, -ENAMETOOLONG, "is longer than the %zu bytes of a socket's path",
-                       sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_sys(err, -errno, "cannot make a socket");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    rc = -errno;
-    err_set(err, rc, "cannot connect (%s); start what listens there, on a socket of type stream, "
-                     "first", strerrordesc_np(-rc));
-    close(fd);
-    return rc;
-}
-
 int net_open_stream(struct net **net, const char *path, struct err *err)
 {
-    int fd = connect_to(path, err);
+    int fd = unix_connect(path, err);
     int rc = fd < 0 ? fd : net_adopt_stream(net, fd, path, err);
 
     if (rc)

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum request {
@@ -240,27 +239,6 @@ static int tell_event(struct vhost_user *peer, enum request request, unsigned in
 }
 
 /* --- life --- */
-
-int vhost_user_connect(const char *path, struct err *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, rc;
-
-    if (strlen(path) >= sizeof address.sun_path)
-        return err_set(err, -ENAMETOOLONG, "%zu bytes are too many for a socket's path; give a "
-                       "shorter one", strlen(path));
-    memcpy(address.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_sys(err, -errno, "cannot make a socket");
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    rc = -errno;
-    close(fd);
-    if (rc == -ECONNREFUSED)
-        return err_set(err, rc, "nobody listens there; start what serves it first");
-    return err_sys(err, rc, "cannot connect");
-}
 
 void vhost_user_open(struct vhost_user *peer, int fd, const struct guest_memory *memory)
 {

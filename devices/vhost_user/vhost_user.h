@@ -38,9 +38,6 @@ struct vhost_user {
 
 #define VHOST_USER_CLOSED {.fd = -1}
 
-/* A connection to who listens on a Unix socket: its descriptor, or as connect(2) with a message. */
-int vhost_user_connect(const char *path, struct err *err);
-
 /* Takes `fd` over, a connected stream socket. `memory` must be shared, and stay as it is. */
 void vhost_user_open(struct vhost_user *peer, int fd, const struct guest_memory *memory);
 void vhost_user_close(struct vhost_user *peer);

@@ -155,6 +155,7 @@ static void start_without_thread(unsigned failing)
     assert_int_equal(husk_vm_wait(vm, &failure), HUSK_FAILURE);
     assert_string_equal(failure.message, err.message);
     assert_non_null(strstr(err.message, "thread"));
+    assert_int_equal(err.kind, HUSK_ERR_HOST);
     husk_vm_destroy(vm);
 }
 
@@ -198,6 +199,43 @@ static void config_keeps_to_its_size(void **state)
     }
 }
 
+/* A program that was compiled with more figures than there are sees none in their place. */
+static void what_is_not_known_is_zero(void **state)
+{
+    struct {
+        struct husk_timing timing;
+        uint64_t added;
+    } newer = {.added = UINT64_MAX};
+    struct {
+        struct husk_memory memory;
+        uint64_t added;
+    } memory = {.added = UINT64_MAX};
+    struct husk_vm *vm = create("hello", -1);
+
+    (void)state;
+    newer.timing.size = sizeof newer;
+    memory.memory.size = sizeof memory;
+    husk_vm_timing(vm, &newer.timing);
+    husk_vm_memory(vm, &memory.memory);
+    assert_true(newer.timing.created > 0 && memory.memory.given > 0);
+    assert_int_equal(newer.added, 0);
+    assert_int_equal(memory.added, 0);
+    husk_vm_destroy(vm);
+}
+
+static void faults_are_blamed_on_who_made_them(void **state)
+{
+    struct husk_config config;
+    struct husk_vm *vm = NULL;
+    struct husk_err err = {0};
+
+    (void)state;
+    configure(&config, "hello", -1);
+    config.console_out_fd = 9999;
+    assert_int_equal(husk_vm_create(&config, NULL, &vm, &err), -EBADF);
+    assert_int_equal(err.kind, HUSK_ERR_INPUT);
+}
+
 static void timing_is_in_order(void **state)
 {
     struct husk_timing timing = {.size = sizeof timing};
@@ -223,6 +261,8 @@ int main(void)
         cmocka_unit_test(starts_once),
         cmocka_unit_test(threads_that_cannot_be_made),
         cmocka_unit_test(config_keeps_to_its_size),
+        cmocka_unit_test(what_is_not_known_is_zero),
+        cmocka_unit_test(faults_are_blamed_on_who_made_them),
         cmocka_unit_test(timing_is_in_order),
     };
 

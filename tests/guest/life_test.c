@@ -221,6 +221,22 @@ static void what_does_not_run_is_not_paused(void **state)
 
 /* --- stopping --- */
 
+static void who_is_stopped_before_the_start_has_ended(void **state)
+{
+    struct husk_vm *vm = create("spin", -1);
+    struct husk_err err = {0};
+
+    (void)state;
+    husk_vm_stop(vm, PATIENCE_MS);
+    assert_int_equal(husk_vm_state(vm), HUSK_STATE_ENDED);
+    assert_true(ends_in_time(vm));
+    assert_int_equal(husk_vm_wait(vm, NULL), HUSK_REQUEST);
+    assert_int_equal(husk_vm_start(vm, &err), -ESHUTDOWN);
+    assert_non_null(strstr(err.message, "stopped before"));
+    assert_int_equal(husk_vm_wait(vm, NULL), HUSK_REQUEST);
+    husk_vm_destroy(vm);
+}
+
 static struct husk_vm *start_said(const char *word, const char *said)
 {
     struct husk_vm *vm;
@@ -484,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_nobody_reads_can_be_paused),
         cmocka_unit_test(pauses_under_disk_load),
         cmocka_unit_test(what_does_not_run_is_not_paused),
+        cmocka_unit_test(who_is_stopped_before_the_start_has_ended),
         cmocka_unit_test(the_power_button_is_heard),
         cmocka_unit_test(who_does_not_hear_is_cut_off),
         cmocka_unit_test(the_last_grace_counts),

@@ -21,14 +21,6 @@
 
 enum { FILE_ = 1, FOLDER, LINK, END, FAILED };
 
-/* As on the wire. */
-struct entry {
-    uint32_t kind, mode;
-    uint64_t size;
-    int64_t seconds;
-    uint32_t nanoseconds, name_size;
-};
-
 /* Below the test's own folder: "from" is sent, "to" receives, and "outside" stays as it is. */
 struct place {
     char folder[64];
@@ -65,7 +57,7 @@ static void write_file(int folder, const char *name, const char *text, mode_t mo
 
 static void assert_file(int folder, const char *name, const char *text)
 {
-    char bytes[64] = "";
+    char bytes[65536] = "";
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     assert_true(fd >= 0);
@@ -111,6 +103,14 @@ static int close_place(void **state)
     free(place);
     return 0;
 }
+
+/* As on the wire. */
+struct entry {
+    uint32_t kind, mode;
+    uint64_t size;
+    int64_t seconds;
+    uint32_t nanoseconds, name_size;
+};
 
 /* --- there and back --- */
 
@@ -217,20 +217,28 @@ static void replaces_files_and_merges_folders(void **state)
     close(to);
 }
 
-/* A link that was there is replaced, not written through; as a folder it is refused. */
+/* A link that was there is replaced, not written through; as the top, or as a folder, it is refused. */
 static void follows_no_link_that_is_there(void **state)
 {
     struct place *place = *state;
     struct tree_target target = target_of(place);
     struct tree_fault fault;
+    int to;
 
     write_file(place->from, "file", "new", 0644);
     close(make_folder(place->from, "folder"));
     write_file(place->from, "folder/secret", "bad", 0644);
+    write_file(place->from, "folder/file", "new", 0644);
+    to = make_folder(place->to, "inner");
+    assert_int_equal(symlinkat("../../outside/secret", to, "file"), 0);
     assert_int_equal(symlinkat("../outside/secret", place->to, "file"), 0);
     assert_int_equal(symlinkat("../outside", place->to, "folder"), 0);
-    assert_int_equal(copy(place, "file", &target, &fault, NULL), 0);
-    assert_file(place->to, "file", "new");
+    assert_int_equal(copy(place, "file", &target, &fault, NULL), -EEXIST);
+    target.name = "inner";
+    assert_int_equal(copy(place, "folder", &target, &fault, NULL), 0);
+    assert_file(to, "file", "new");
+    close(to);
+    target.name = NULL;
     assert_int_equal(copy(place, "folder", &target, &fault, NULL), -ENOTDIR);
     assert_string_equal(fault.path, "folder");
 }
@@ -303,26 +311,86 @@ static void a_fault_names_its_path_once(void **state)
     close(ends[1]);
 }
 
-/* /sys has files that say they have a page, and have less in them, as one that shrinks has. */
-static void a_file_that_shrinks_is_filled_with_zeros(void **state)
+/* /proc has files that say they are empty, and /sys some that say they have a page. */
+static void sizes_that_are_not_told_are_found_out(void **state)
 {
-    static const char *const path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    static const char *const paths[] = {"/proc/version", "/proc/self/mountinfo", "/sys/kernel/mm/hugepages"
+                                        "/hugepages-2048kB/nr_hugepages"};
     struct tree_target target = target_of(*state);
     struct tree_fault fault;
-    struct stat status;
-    char end = 1;
-    int file;
 
-    if (stat(path, &status) < 0 || status.st_size != 4096)
-        skip();
     target.name = "file";
-    assert_int_equal(copy(*state, path, &target, &fault, NULL), 0);
-    file = openat(target.folder, "file", O_RDONLY | O_CLOEXEC);
-    assert_int_equal(fstat(file, &status), 0);
-    assert_int_equal(status.st_size, 4096);
-    assert_int_equal(pread(file, &end, 1, 4095), 1);
-    assert_int_equal(end, 0);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        char expected[65536] = "";
+        int file = open(paths[i], O_RDONLY | O_CLOEXEC);
+        ssize_t size = 0, got;
+
+        if (file < 0)
+            continue;
+        while ((got = read(file, expected + size, sizeof expected - 1 - (size_t)size)) > 0)
+            size += got;
+        close(file);
+        assert_true(size > 0);
+        assert_int_equal(copy(*state, paths[i], &target, &fault, NULL), 0);
+        assert_file(target.folder, "file", expected);
+    }
+}
+
+/* Its size has been announced by then. */
+static void a_file_that_shrinks_is_filled_with_zeros(void **state)
+{
+    struct place *place = *state;
+    struct sending sending = {.folder = place->from, .name = "file"};
+    const size_t size = (size_t)8 << 20, most = sizeof(struct entry) + sizeof "file" - 1 + size;
+    size_t received = 0;
+    pthread_t thread;
+    int ends[2], file = openat(place->from, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char *bytes = malloc(most);
+    ssize_t got;
+
+    assert_int_equal(ftruncate(file, (off_t)size), 0);
+    assert_int_equal(pwrite(file, "x", 1, (off_t)size - 1), 1);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    sending.stream = ends[0];
+    assert_int_equal(pthread_create(&thread, NULL, send_tree, &sending), 0);
+    received = (size_t)recv(ends[1], bytes, sizeof(struct entry), MSG_WAITALL);
+    assert_int_equal(ftruncate(file, 1000), 0); /* the socket has no room for all of it */
+    while (received < most && (got = read(ends[1], bytes + received, most - received)) > 0)
+        received += (size_t)got;
+    assert_int_equal(received, most);
+    assert_int_equal(bytes[most - 1], 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(sending.rc, 0);
+    free(bytes);
+    close(ends[0]);
+    close(ends[1]);
     close(file);
+}
+
+/* A device or a pipe is neither sent, where it is what is named, nor replaced. */
+static void only_files_and_folders_are_copied(void **state)
+{
+    struct place *place = *state;
+    struct tree_target target = target_of(place);
+    struct tree_fault fault;
+    struct stat status;
+    int from, to;
+
+    assert_int_equal(mkfifoat(place->from, "pipe", 0600), 0);
+    assert_int_equal(copy(place, "pipe", &target, &fault, NULL), -EOPNOTSUPP);
+    assert_string_equal(fault.path, "pipe");
+    write_file(place->from, "file", "text", 0644);
+    assert_int_equal(mkfifoat(place->to, "file", 0600), 0);
+    assert_int_equal(copy(place, "file", &target, &fault, NULL), -EEXIST);
+    from = make_folder(place->from, "top"), to = make_folder(place->to, "top");
+    write_file(from, "inner", "text", 0644);
+    assert_int_equal(mkfifoat(to, "inner", 0600), 0);
+    assert_int_equal(copy(place, "top", &target, &fault, NULL), -EEXIST);
+    assert_string_equal(fault.path, "top/inner");
+    assert_int_equal(fstatat(to, "inner", &status, 0), 0);
+    assert_true(S_ISFIFO(status.st_mode));
+    close(from);
+    close(to);
 }
 
 /* --- a hostile sender --- */
@@ -356,6 +424,20 @@ static int play(struct place *place, const struct script *script, size_t size)
     rc = tree_receive(ends[1], &target, &fault);
     close(ends[1]);
     return rc;
+}
+
+/* Until the new one is whole. */
+static void what_is_replaced_stays_if_the_copy_breaks_off(void **state)
+{
+    struct place *place = *state;
+    struct script script = {0};
+
+    add(&script, 1, "file", 4, "new and long");
+    write_file(place->to, "file", "old", 0644);
+    assert_int_equal(play(place, &script, script.size - 1), -ECONNRESET);
+    assert_file(place->to, "file", "old");
+    assert_int_equal(play(place, &script, script.size), 0);
+    assert_file(place->to, "file", "new and long");
 }
 
 static void bad_names_are_refused(void **state)
@@ -487,7 +569,10 @@ int main(void)
         IN_PLACE(counts_bytes_and_entries),
         IN_PLACE(the_sender_tells_what_it_cannot_read),
         IN_PLACE(a_fault_names_its_path_once),
+        IN_PLACE(sizes_that_are_not_told_are_found_out),
         IN_PLACE(a_file_that_shrinks_is_filled_with_zeros),
+        IN_PLACE(only_files_and_folders_are_copied),
+        IN_PLACE(what_is_replaced_stays_if_the_copy_breaks_off),
         IN_PLACE(bad_names_are_refused),
         IN_PLACE(a_link_is_not_written_through),
         IN_PLACE(a_folder_that_is_there_stays_as_it_is),

@@ -52,6 +52,16 @@ static void cuts_long_lines(void **state)
     assert_int_equal(strlen(lines.last), 511);
 }
 
+static void a_line_is_one(void **state)
+{
+    struct lines lines = {0};
+    const struct log log = {keep, &lines, LOG_LEVEL_DEBUG};
+
+    (void)state;
+    log_line(&log, LOG_LEVEL_INFO, "%s", "a\nb\033[2J");
+    assert_string_equal(lines.last, "a?b?[2J");
+}
+
 static void needs_no_sink(void **state)
 {
     const struct log log = {.level = LOG_LEVEL_DEBUG};
@@ -67,6 +77,7 @@ int main(void)
         cmocka_unit_test(passes_formatted_lines_to_the_sink),
         cmocka_unit_test(drops_what_is_above_its_level),
         cmocka_unit_test(cuts_long_lines),
+        cmocka_unit_test(a_line_is_one),
         cmocka_unit_test(needs_no_sink),
     };
 

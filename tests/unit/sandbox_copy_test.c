@@ -103,10 +103,27 @@ static void a_failure_is_one(void **state)
         assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/tmp", 0, &err), -EIO, &err, "none");
         end(&guest);
         start(&guest, lives[i]);
-        assert_failure(husk_sandbox_put(&guest.sandbox, "/dev/null", "/a", &err), -EIO, &err, "none");
+        assert_failure(husk_sandbox_put(&guest.sandbox, "/proc/version", "/a", &err), -EIO, &err, "none");
         end(&guest);
         assert_int_equal(guest.type, AGENT_PUT);
     }
+}
+
+/* As root, /dev/null would be a file afterwards. */
+static void what_is_no_file_is_not_copied(void **state)
+{
+    struct husk_err err = {0};
+    struct guest guest;
+
+    (void)state;
+    start(&guest, breaks_off_the_job);
+    assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/dev/null", 0, &err), -EEXIST, &err,
+                   "neither a file nor a folder");
+    assert_failure(husk_sandbox_get(&guest.sandbox, "/a", "/proc/self/exe", 0, &err), -EEXIST, &err,
+                   "give what it points to");
+    assert_failure(husk_sandbox_put(&guest.sandbox, "/dev/null", "/a", &err), -EOPNOTSUPP, &err,
+                   "cannot copy \"null\"");
+    end(&guest);
 }
 
 static void copies_may_break_off(void **state)
@@ -134,6 +151,7 @@ int main(void)
         cmocka_unit_test(gets_a_file),
         cmocka_unit_test(a_file_is_called_as_it_was_asked_for),
         cmocka_unit_test(a_failure_is_one),
+        cmocka_unit_test(what_is_no_file_is_not_copied),
         cmocka_unit_test(copies_may_break_off),
     };
 

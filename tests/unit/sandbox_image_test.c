@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,15 @@ static void an_empty_disk_is_not_waited_for_for_ever(void **state)
     assert_failure(image_scratch(16 * MIB, &canceled, &err), -ECANCELED, &err, "given up");
     assert_failure(image_scratch(16 * MIB, &none, &err), -ETIMEDOUT, &err, "longer than 0 s");
     close(canceled.cancel_fd);
+}
+
+static void a_process_without_sigchld_is_told_so(void **state)
+{
+    (void)state;
+    need_mkfs();
+    signal(SIGCHLD, SIG_IGN);
+    assert_failure(image_scratch(16 * MIB, &patience, &err), -ECHILD, &err, "SIGCHLD");
+    signal(SIGCHLD, SIG_DFL);
 }
 
 static void a_layer_stays_and_is_locked(void **state)
@@ -295,6 +305,7 @@ int main(void)
         cmocka_unit_test(knows_file_systems),
         cmocka_unit_test(a_scratch_disk_has_no_name),
         cmocka_unit_test(an_empty_disk_is_not_waited_for_for_ever),
+        cmocka_unit_test(a_process_without_sigchld_is_told_so),
         cmocka_unit_test(a_layer_stays_and_is_locked),
         cmocka_unit_test(a_layer_that_fails_is_empty_again),
         cmocka_unit_test(a_folder_is_packed_once),

@@ -330,24 +330,6 @@ static void notices_what_nobody_asked_for(void **state)
     }
 }
 
-static void says_what_is_wrong_with_a_socket(void **state)
-{
-    struct scratch scratch;
-    struct err err = {0};
-    char path[200];
-
-    (void)state;
-    scratch_open(&scratch);
-    snprintf(path, sizeof path, "%s/none", scratch.folder);
-    assert_failure(vhost_user_connect(path, &err), -ENOENT, &err, "cannot connect");
-    assert_failure(vhost_user_connect(scratch_file(&scratch, "file", 0), &err), -ECONNREFUSED,
-                   &err, "nobody listens there");
-    memset(path, 'x', sizeof path - 1);
-    path[sizeof path - 1] = '\0';
-    assert_failure(vhost_user_connect(path, &err), -ENAMETOOLONG, &err, "give a shorter one");
-    scratch_close(&scratch);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,7 +342,6 @@ int main(void)
         cmocka_unit_test(waits_for_a_while_only),
         cmocka_unit_test(does_not_wait_for_ever_to_be_heard),
         cmocka_unit_test(notices_what_nobody_asked_for),
-        cmocka_unit_test(says_what_is_wrong_with_a_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tap interfaces of a configuration, and who moves their frames. */
 #include "vmm/config.h"
+#include "vmm/config_net.h"
 #include "support/failure.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void reads_the_option(void **state)
 {
@@ -73,12 +76,50 @@ static void reads_and_writes_json(void **state)
     husk_config_release(&again);
 }
 
+/* Descriptors have no name, and two machines' networks with one address could not share a bridge. */
+static void descriptors_have_addresses_of_their_own(void **state)
+{
+    uint8_t first[CONFIG_MAC_SIZE], second[CONFIG_MAC_SIZE];
+    struct husk_net net = {.kind = HUSK_NET_FD};
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    net.fd = ends[0];
+    config_net_mac(&net, 0, first);
+    config_net_mac(&net, 0, second);
+    assert_memory_equal(first, second, sizeof first);
+    net.fd = ends[1];
+    config_net_mac(&net, 0, second);
+    assert_memory_not_equal(first, second, sizeof first);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* What husk_config_check() refuses is not followed into memory. */
+static void rules_that_are_not_there_are_not_written(void **state)
+{
+    struct husk_net net = {.kind = HUSK_NET_USER, .forward_count = 1};
+    struct husk_config config;
+
+    (void)state;
+    husk_config_init(&config);
+    config.nets = &net;
+    config.net_count = 1;
+    assert_null(husk_config_to_json(&config));
+    net = (struct husk_net){.kind = HUSK_NET_USER, .allows = (const char *const[]){"any"},
+                            .allow_count = HUSK_ALLOWS_MAX + 1};
+    assert_null(husk_config_to_json(&config));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_option),
         cmocka_unit_test(says_what_is_wrong_with_it),
         cmocka_unit_test(reads_and_writes_json),
+        cmocka_unit_test(descriptors_have_addresses_of_their_own),
+        cmocka_unit_test(rules_that_are_not_there_are_not_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

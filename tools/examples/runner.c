@@ -34,6 +34,7 @@
 #define NAME_SIZE 65         /* of a job, with the zero */
 #define GRACE_MS 2000        /* between a job's SIGTERM and the end of its machine */
 #define REPORTED_SIZE 65536L /* of an output's end, in the report */
+#define OUTPUT_DEFAULT (UINT64_C(1) << 30)
 #define EXIT_USAGE 125
 
 static const char help[] =
@@ -53,6 +54,8 @@ static const char help[] =
     "      --junit FILE     write a report as JUnit XML, with the end of each output\n"
     "  -t, --timeout SECONDS\n"
     "                       for jobs without one of their own (default: none)\n"
+    "      --max-output SIZE\n"
+    "                       a job that writes more is ended, and broken (default 1G)\n"
     "      --kernel FILE    the machines' kernel (default: the one that this host runs)\n"
     "      --root PATH      what jobs see as /: a folder, or an image of a file system (default: this\n"
     "                       host's own); it is only read\n"
@@ -63,9 +66,10 @@ static const char help[] =
     "  -q, --quiet          print the summary only\n"
     "  -h, --help           this text\n"
     "\n"
-    "SIGINT and SIGTERM end the jobs that run, and no more are started.\n"
+    "SIGINT, SIGTERM and SIGHUP end the jobs that run, and no more are started.\n"
     "\n"
-    "Exit status: 0 all jobs passed, 1 some did not, 125 nothing was run.\n"
+    "Exit status: 0 all jobs passed, 1 some did not, or the report cannot be written,\n"
+    "125 nothing was run.\n"
     "\n"
     "Example:\n"
     "  printf 'kernel\\tuname -r\\nslow@5\\tsleep 60\\n' | husk-runner --junit report.xml\n";
@@ -93,6 +97,7 @@ struct runner {
     const char *junit; /* or NULL */
     unsigned workers;
     unsigned timeout;
+    uint64_t max_output; /* bytes of a job */
     bool quiet;
 
     struct job *jobs;
@@ -175,16 +180,18 @@ static const char *parse_job(const struct runner *runner, char *line, struct job
     return job->command ? NULL : "there is no memory";
 }
 
-static bool add_line(struct runner *runner, char *line, unsigned number)
+static bool add_line(struct runner *runner, char *line, size_t size, unsigned number)
 {
     const char *wrong;
     char subject[32];
     struct job *jobs;
 
+    snprintf(subject, sizeof subject, "line %u", number);
+    if (strlen(line) != size)
+        return complain(subject, "it has a zero byte, and what is behind that would be lost");
     line[strcspn(line, "\n")] = 0;
     if (line[0] == 0 || line[0] == '#')
         return true;
-    snprintf(subject, sizeof subject, "line %u", number);
     jobs = reallocarray(runner->jobs, runner->job_count + 1, sizeof *jobs);
     if (!jobs)
         return complain(subject, "there is no memory");
@@ -201,15 +208,19 @@ static bool read_jobs(struct runner *runner)
     FILE *file = runner->list ? fopen(runner->list, "re") : stdin;
     unsigned number = 0;
     bool good = true;
+    const char *name = runner->list ? runner->list : "standard input";
     char *line = NULL;
-    size_t size = 0;
+    size_t room = 0;
+    ssize_t size;
 
     if (!file)
-        return complain(runner->list, strerror(errno));
-    while (good && getline(&line, &size, file) >= 0)
-        good = add_line(runner, line, ++number);
+        return complain(name, strerror(errno));
+    while (good && (size = getline(&line, &room, file)) >= 0)
+        good = add_line(runner, line, (size_t)size, ++number);
     if (good && ferror(file))
-        good = complain(runner->list ? runner->list : "standard input", strerror(errno));
+        good = complain(name, strerror(errno));
+    if (good && runner->job_count == 0)
+        good = complain(name, "there are no jobs in it");
     free(line);
     if (runner->list)
         fclose(file);
@@ -306,51 +317,58 @@ static enum state judge(struct job *job, struct husk_process *process, enum stat
     return result.status || result.signal ? FAILED : PASSED;
 }
 
-static enum state run_in(struct runner *runner, struct job *job, struct husk_sandbox *sandbox)
+static enum state run_in(struct runner *runner, struct job *job, struct husk_sandbox *sandbox,
+                         const int logs[2])
 {
     const char *const arguments[] = {"/bin/sh", "-c", job->command, NULL};
     struct husk_process *process;
     struct husk_command command;
     struct husk_err err;
-    enum state state = BROKEN;
+    enum state state;
 
     husk_command_init(&command);
     command.arguments = arguments;
-    command.stdout_fd = open_log(runner, job, "out");
-    command.stderr_fd = open_log(runner, job, "err");
-    if (command.stdout_fd >= 0 && command.stderr_fd >= 0) {
-        enter(runner, job, RUNNING);
-        if (husk_sandbox_exec(sandbox, &command, &process, &err) == 0) {
-            state = judge(job, process, await(runner, job, process));
-            husk_process_destroy(process);
-        } else {
-            explain(job, BROKEN, err.message);
-        }
-    }
-    if (command.stdout_fd >= 0)
-        close(command.stdout_fd);
-    if (command.stderr_fd >= 0)
-        close(command.stderr_fd);
+    command.stdout_fd = logs[0];
+    command.stderr_fd = logs[1];
+    command.max_output = runner->max_output;
+    enter(runner, job, RUNNING);
+    if (husk_sandbox_exec(sandbox, &command, &process, &err))
+        return explain(job, BROKEN, err.message);
+    state = judge(job, process, await(runner, job, process));
+    husk_process_destroy(process);
     return state;
 }
 
-static void run_job(struct runner *runner, struct job *job)
+static enum state run_with_logs(struct runner *runner, struct job *job, const int logs[2])
 {
     struct husk_sandbox_config config = runner->config;
     struct husk_sandbox *sandbox;
     struct husk_err err;
     enum state state;
 
+    if (logs[0] < 0 || logs[1] < 0)
+        return BROKEN;
     config.command = job->command;
     config.cancel_fd = runner->cancel_fd;
+    if (husk_sandbox_start(&config, NULL, &sandbox, &err))
+        return explain(job, err.code == -ECANCELED ? CANCELLED : BROKEN, err.message);
+    state = run_in(runner, job, sandbox, logs);
+    husk_sandbox_destroy(sandbox);
+    return state;
+}
+
+/* The logs come first, so that none of an earlier run are taken for this one's. */
+static void run_job(struct runner *runner, struct job *job)
+{
+    int logs[] = {open_log(runner, job, "out"), open_log(runner, job, "err")};
+    enum state state;
+
     job->started = now_ms();
     enter(runner, job, STARTING);
-    if (husk_sandbox_start(&config, NULL, &sandbox, &err) == 0) {
-        state = run_in(runner, job, sandbox);
-        husk_sandbox_destroy(sandbox);
-    } else {
-        state = explain(job, err.code == -ECANCELED ? CANCELLED : BROKEN, err.message);
-    }
+    state = run_with_logs(runner, job, logs);
+    for (unsigned i = 0; i < 2; i++)
+        if (logs[i] >= 0)
+            close(logs[i]);
     job->ended = now_ms();
     enter(runner, job, state);
 }
@@ -396,15 +414,20 @@ static void supervise(const struct runner *runner, unsigned workers, int signal_
     }
 }
 
-/* Threads inherit the mask, so signals reach nobody but the descriptor. */
+/*
+ * Threads inherit the mask, so signals reach nobody but the descriptor. Those that are ignored, as by
+ * nohup, would reach that all the same, so they are not among them.
+ */
 static int take_signals(void)
 {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
     sigset_t signals;
 
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++)
+        if (sigaction(ending[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&signals, ending[i]);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &signals, SFD_CLOEXEC);
@@ -588,7 +611,8 @@ static bool summarize(const struct runner *runner)
 
 /* --- options --- */
 
-enum { OPTION_JUNIT = 256, OPTION_KERNEL, OPTION_ROOT, OPTION_CPUS, OPTION_MEMORY, OPTION_ALLOW };
+enum { OPTION_JUNIT = 256, OPTION_KERNEL, OPTION_ROOT, OPTION_CPUS, OPTION_MEMORY, OPTION_ALLOW,
+       OPTION_MAX_OUTPUT };
 
 static const struct option options[] = {
     {"jobs", required_argument, NULL, 'j'},
@@ -600,6 +624,7 @@ static const struct option options[] = {
     {"cpus", required_argument, NULL, OPTION_CPUS},
     {"memory", required_argument, NULL, OPTION_MEMORY},
     {"allow", required_argument, NULL, OPTION_ALLOW},
+    {"max-output", required_argument, NULL, OPTION_MAX_OUTPUT},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -619,12 +644,11 @@ static bool add_allow(struct runner *runner, const char *rule)
     return true;
 }
 
-static bool set_memory(struct runner *runner, const char *text)
+static bool set_size(uint64_t *size, const char *text, const char *option)
 {
     struct husk_err err;
 
-    return husk_parse_size(text, &runner->config.memory, &err) == 0 ||
-           complain("--memory", err.message);
+    return husk_parse_size(text, size, &err) == 0 || complain(option, err.message);
 }
 
 static bool apply(struct runner *runner, int option, const char *value)
@@ -649,7 +673,9 @@ static bool apply(struct runner *runner, int option, const char *value)
     case OPTION_CPUS:
         return set_number(&runner->config.cpus, value, HUSK_CPUS_MAX, "--cpus");
     case OPTION_MEMORY:
-        return set_memory(runner, value);
+        return set_size(&runner->config.memory, value, "--memory");
+    case OPTION_MAX_OUTPUT:
+        return set_size(&runner->max_output, value, "--max-output");
     case OPTION_ALLOW:
         return add_allow(runner, value);
     case 'q':
@@ -690,10 +716,12 @@ static bool prepare_logs(const struct runner *runner)
 
 int main(int argc, char **argv)
 {
-    struct runner runner = {.logs = "logs", .workers = 2, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct runner runner = {.logs = "logs", .workers = 2,
+                            .max_output = OUTPUT_DEFAULT, .lock = PTHREAD_MUTEX_INITIALIZER};
     int status;
     bool good;
 
+    signal(SIGCHLD, SIG_DFL); /* libhusk waits for its children; who started us may ignore them */
     husk_sandbox_config_init(&runner.config);
     runner.config.allows = runner.allows;
     status = parse_options(&runner, argc, argv);

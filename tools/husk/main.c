@@ -6,6 +6,7 @@
 #include "husk.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
     uint64_t start = now();
     const char *command = argc > 1 ? argv[1] : "";
 
+    signal(SIGCHLD, SIG_DFL); /* who started us may ignore it, and the ends of helpers were lost */
     fill_standard_descriptors();
     if (strcmp(command, "run") == 0)
         return run_command(argc - 1, argv + 1, start);

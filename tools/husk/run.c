@@ -64,11 +64,16 @@ static int report_error(const struct husk_err *err)
 static int print_config(const struct husk_config *config)
 {
     char *json = husk_config_to_json(config);
-    bool written = json && puts(json) >= 0 && fflush(stdout) == 0;
+    bool written;
 
+    if (!json) {
+        fputs("husk: cannot print the configuration: a path or name in it is not UTF-8, which JSON has "
+              "to be\n", stderr);
+        return STATUS_USAGE;
+    }
+    written = puts(json) >= 0 && fflush(stdout) == 0;
     if (!written)
-        fprintf(stderr, "husk: cannot print the configuration: %s\n",
-                json ? strerror(errno) : "out of memory");
+        fprintf(stderr, "husk: cannot print the configuration: %s\n", strerror(errno));
     free(json);
     return written ? 0 : STATUS_FAILURE;
 }

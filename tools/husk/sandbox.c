@@ -109,9 +109,9 @@ static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, in
     int status = job_run(&job), fetched;
 
     *hurry = job.given_up && status != STATUS_TIMEOUT;
+    job_release_signals(); /* a sandbox may take its time to end or to give files, for ever even */
     if (job.given_up)
         return status;
-    job_release_signals(); /* a sandbox may take its time to give files, for ever even */
     fetched = fetch(sandbox, options);
     return status ? status : fetched;
 }
@@ -139,31 +139,36 @@ static int open_log(const struct husk_sandbox *sandbox, const char *leaf)
     char path[512];
 
     snprintf(path, sizeof path, "%s/%s", husk_sandbox_folder(sandbox), leaf);
-    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 }
 
-/* Nothing is said any more, and no terminal is held. */
-static void let_go(void)
+/* No terminal is held any more. What is said goes where the command's complaints do: husk logs. */
+static void let_go(int err_log)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        dup2(null, fd);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    dup2(err_log >= 0 ? err_log : null, STDERR_FILENO);
     close(null);
 }
 
-/* A sandbox without a command waits for its end. */
+/* A sandbox without a command waits for its end: 0 if it powers off, or if a signal ends it. */
 static int wait_for_end(struct husk_sandbox *sandbox)
 {
+    struct husk_vm *vm = husk_sandbox_vm(sandbox);
     struct pollfd sources[] = {
-        {.fd = husk_vm_event_fd(husk_sandbox_vm(sandbox)), .events = POLLIN},
+        {.fd = husk_vm_event_fd(vm), .events = POLLIN},
         {.fd = job_ending_signals(), .events = POLLIN},
     };
+    int status = 0;
 
     while (poll(sources, 2, -1) < 0)
         ;
     close(sources[1].fd);
-    return 0;
+    if (sources[0].revents && husk_vm_wait(vm, NULL) != HUSK_POWER_OFF)
+        status = STATUS_SANDBOX;
+    return status;
 }
 
 /* False: who asked for it has gone meanwhile, and so has the sandbox, whose name nobody knows. */
@@ -198,7 +203,7 @@ static int monitor(struct sandbox_options *options, int told)
     if (!tell_name(sandbox, told))
         return STATUS_SANDBOX;
     close(told);
-    let_go();
+    let_go(options->command.stderr_fd);
     status = options->command.arguments[0] ? run(options, sandbox, signal_fd, &hurry)
                                            : wait_for_end(sandbox);
     end(sandbox, options, status, hurry);

@@ -141,7 +141,12 @@ int ps_command(int argc, char **argv)
         return status_of_parse(words);
     if (words > 0)
         return usage("ps", "ps takes no names");
-    return husk_sandbox_list(show, &ps, &err) ? report(&err) : 0;
+    if (husk_sandbox_list(show, &ps, &err))
+        return report(&err);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    fprintf(stderr, "husk: cannot write the list: %s\n", strerror(errno));
+    return STATUS_FAILURE;
 }
 
 /* --- cp --- */
@@ -150,8 +155,8 @@ static const char cp_help[] =
     "Usage: husk cp NAME:PATH PATH\n"
     "       husk cp PATH NAME:PATH\n"
     "\n"
-    "Copies a file, or a folder with all that is in it, out of a sandbox or into one. What comes out\n"
-    "belongs to you.\n"
+    "Copies a file, or a folder with the files, folders and links in it, out of a sandbox or into one.\n"
+    "What comes out belongs to you. Files of the same names are replaced, and folders merged.\n"
     "\n"
     "  -h, --help    this text\n";
 
@@ -236,13 +241,15 @@ static int open_log(const struct logs *logs, const char *leaf)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* What there is now, or is new. False: it cannot be written. */
+/* What there is now, or is new. False: it cannot be read or written. */
 static bool pass(int from, int to)
 {
     char text[65536];
     ssize_t size;
 
-    while (from >= 0 && (size = read(from, text, sizeof text)) > 0)
+    if (from < 0)
+        return true;
+    while ((size = read(from, text, sizeof text)) > 0)
         for (ssize_t done = 0; done < size;) {
             ssize_t written = write(to, text + done, (size_t)(size - done));
 
@@ -250,31 +257,58 @@ static bool pass(int from, int to)
                 return false;
             done += written;
         }
+    return size == 0;
+}
+
+/* The next piece of each log, which are made when the sandbox has started. False: after a message. */
+static bool pass_both(const struct logs *logs, int fds[2])
+{
+    static const char *const leaves[] = {"stdout", "stderr"};
+
+    for (int i = 0; i < 2; i++) {
+        if (fds[i] < 0)
+            fds[i] = open_log(logs, leaves[i]);
+        if (!pass(fds[i], STDOUT_FILENO + i)) {
+            fprintf(stderr, "husk: cannot show the logs: %s\n", strerror(errno));
+            return false;
+        }
+    }
     return true;
+}
+
+static int follow_logs(struct logs *logs, int fds[2])
+{
+    const struct timespec interval = {.tv_nsec = FOLLOW_INTERVAL_NS};
+    struct husk_err err;
+    bool last;
+
+    do {
+        last = !logs->follow || logs->ended;
+        if (!pass_both(logs, fds))
+            return STATUS_FAILURE;
+        if (last)
+            break;
+        nanosleep(&interval, NULL);
+        logs->ended = true; /* unless it is still listed as running */
+        if (husk_sandbox_list(look, logs, &err))
+            return report(&err);
+    } while (true);
+    if (fds[0] >= 0 || fds[1] >= 0)
+        return 0;
+    fprintf(stderr, "husk: the sandbox \"%s\" has no logs: %s\n", logs->name,
+            logs->ended ? "it did not start" : "it is starting (-f waits), or was not detached");
+    return STATUS_FAILURE;
 }
 
 static int show_logs(struct logs *logs)
 {
-    const struct timespec interval = {.tv_nsec = FOLLOW_INTERVAL_NS};
-    int out = open_log(logs, "stdout"), err_log = open_log(logs, "stderr");
-    struct husk_err err;
-    bool good = true, last;
+    int fds[] = {-1, -1};
+    int status = follow_logs(logs, fds);
 
-    do {
-        last = !logs->follow || logs->ended;
-        good = pass(out, STDOUT_FILENO) && pass(err_log, STDERR_FILENO);
-        if (!last) {
-            nanosleep(&interval, NULL);
-            logs->ended = true; /* unless it is still listed as running */
-            if (husk_sandbox_list(look, logs, &err))
-                good = false;
-        }
-    } while (good && !last);
-    if (out >= 0)
-        close(out);
-    if (err_log >= 0)
-        close(err_log);
-    return good ? 0 : STATUS_FAILURE;
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return status;
 }
 
 static void apply_logs(void *context, int option, const char *value)
@@ -367,6 +401,23 @@ int stop_command(int argc, char **argv)
     return status;
 }
 
+/* One that was in the foreground is gone with its end. */
+static int remove_one(const char *name, bool force)
+{
+    struct husk_sandbox *sandbox;
+    bool stopped = false;
+    struct husk_err err;
+    int rc = 0;
+
+    if (force && husk_sandbox_open(name, &sandbox, &err) == 0) {
+        rc = husk_sandbox_stop(sandbox, 0, &err);
+        stopped = rc == 0;
+        husk_sandbox_destroy(sandbox);
+    }
+    rc = rc ?: husk_sandbox_remove(name, &err);
+    return rc && !(stopped && rc == -ENOENT) ? report(&err) : 0;
+}
+
 static void apply_rm(void *context, int option, const char *value)
 {
     (void)option;
@@ -385,16 +436,8 @@ int rm_command(int argc, char **argv)
         return status_of_parse(words);
     if (words == 0)
         return usage("rm", "rm takes names");
-    for (int i = optind; i < argc; i++) {
-        struct husk_sandbox *sandbox;
-        struct husk_err err;
-
-        if (force && husk_sandbox_open(argv[i], &sandbox, &err) == 0) {
-            husk_sandbox_stop(sandbox, 0, NULL);
-            husk_sandbox_destroy(sandbox);
-        }
-        if (husk_sandbox_remove(argv[i], &err))
-            status = report(&err);
-    }
+    for (int i = optind; i < argc; i++)
+        if (remove_one(argv[i], force))
+            status = STATUS_FAILURE;
     return status;
 }

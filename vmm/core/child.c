@@ -83,19 +83,26 @@ int child_start(struct child *child, const struct child_command *command, struct
     if (child->pidfd >= 0)
         return 0;
     rc = err_sys(err, -errno, "cannot hold on to \"%s\"", command->program);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    if (rc != -ESRCH) { /* or it has ended and been waited for, and the number may be another's */
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
     return rc;
 }
 
 int child_wait(struct child *child)
 {
     siginfo_t info = {0};
+    int rc;
 
-    while (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+    while ((rc = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED)) < 0 && errno == EINTR)
         ;
+    if (rc < 0)
+        rc = -errno;
     close(child->pidfd);
     child->pidfd = -1;
+    if (rc < 0)
+        return rc;
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 

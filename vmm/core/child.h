@@ -30,7 +30,10 @@ struct child_command {
 /* Starts it, in what the calling thread has for namespaces. Errors: what spawning gives. */
 int child_start(struct child *child, const struct child_command *command, struct err *err);
 
-/* Waits until it has ended by itself: its exit status, or 128 and the signal that ended it. */
+/*
+ * Waits until it has ended by itself: its exit status, or 128 and the signal that ended it. -ECHILD:
+ * that is lost, for this process ignores SIGCHLD or waits for all of its children.
+ */
 int child_wait(struct child *child);
 
 /* Ends it, and waits until it is gone. Harmless if there is none. */

@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is quoted (a path, a key) may hold anything; a message stays one line of plain text. */
-static void keep_one_line(struct err *err)
+void keep_one_line(char *text)
 {
-    for (char *at = err->message; *at; at++)
+    for (char *at = text; *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
 }
@@ -23,7 +22,7 @@ int err_set(struct err *err, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
-        keep_one_line(err);
+        keep_one_line(err->message);
     }
     return code;
 }
@@ -41,7 +40,7 @@ int err_sys(struct err *err, int code, const char *format, ...)
         if (used >= 0 && (size_t)used < sizeof err->message)
             snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s",
                      strerrordesc_np(-code));
-        keep_one_line(err);
+        keep_one_line(err->message);
     }
     return code;
 }
@@ -61,5 +60,5 @@ void err_prefix(struct err *err, const char *format, ...)
     if (used >= 0 && (size_t)used < sizeof err->message)
         snprintf(err->message + used, sizeof err->message - (size_t)used, ": %.*s",
                  (int)sizeof err->message - used, tail);
-    keep_one_line(err);
+    keep_one_line(err->message);
 }

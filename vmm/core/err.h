@@ -38,4 +38,10 @@ int err_sys(struct err *err, int code, const char *format, ...)
 /* Puts "context: " in front of the message that is there. */
 void err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Control characters become '?': what is quoted (a path, a helper's words, the guest's) may hold anything,
+ * and a message stays one line that says nothing to a terminal.
+ */
+void keep_one_line(char *text);
+
 #endif

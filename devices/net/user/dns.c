@@ -115,6 +115,14 @@ static bool read_additional(struct dns_question *question, const uint8_t *messag
     return true;
 }
 
+/* Whether a name that can be read, from `at` to `end`, is so without pointers: it leaves behind another header. */
+static bool is_plain(const uint8_t *message, size_t at, size_t end)
+{
+    while (at < end && message[at] < POINTER)
+        at += message[at] + 1u;
+    return at >= end;
+}
+
 int dns_read_question(struct dns_question *question, const uint8_t *message, size_t size)
 {
     unsigned flags;
@@ -135,7 +143,8 @@ int dns_read_question(struct dns_question *question, const uint8_t *message, siz
     if (read_16(message + 4) != 1 || read_16(message + 6) != 0 || read_16(message + 8) != 0)
         return DNS_FORMAT_ERROR;
     end = read_name(message, size, DNS_HEADER_SIZE, question->name);
-    if (end == 0 || size - end < 4 || end + 4 - DNS_HEADER_SIZE > DNS_QUESTION_MAX)
+    if (end == 0 || !is_plain(message, DNS_HEADER_SIZE, end) || size - end < 4 ||
+        end + 4 - DNS_HEADER_SIZE > DNS_QUESTION_MAX)
         return DNS_FORMAT_ERROR;
     question->type = read_16(message + end);
     question->wire_size = end + 4 - DNS_HEADER_SIZE;

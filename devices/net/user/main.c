@@ -39,7 +39,7 @@ static const char help[] =
     "  --hostfwd tcp|udp:[HOSTADDRESS]:HOSTPORT:[GUESTADDRESS]:GUESTPORT\n"
     "                 a port of this host that leads to the guest; the addresses are 127.0.0.1\n"
     "                 and 10.0.2.15 if they are left out. Can be given 64 times\n"
-    "  --restrict     the guest reaches nothing; only forwards lead in\n"
+    "  --restrict     the same as --egress deny\n"
     "  --egress deny  the guest reaches what is allowed; forwards lead in\n"
     "  --allow [tcp:|udp:]TARGET[:PORT[-PORT]]\n"
     "                 allows a target: an address, CIDR, NAME, *.NAME, host (this host's 127.0.0.1,\n"
@@ -165,7 +165,7 @@ static int parse(struct arguments *arguments, int argc, char **argv, bool *helpe
         if (option == 'f')
             rc = add_forward(arguments, optarg, err);
         else if (option == 'r')
-            arguments->stack.restricted = true;
+            arguments->stack.egress_denied = true;
         else if (option == 'e')
             rc = deny_egress(arguments, optarg, err);
         else if (option == 'a')

@@ -111,15 +111,12 @@ static struct pending *find_pending(struct names *names, uint16_t id, uint32_t n
     return NULL;
 }
 
-/* The one that ends first; those that are free have ended. */
-static struct pending *make_room(struct names *names)
+static struct pending *find_room(struct names *names, uint32_t now)
 {
-    struct pending *first = &names->pending[0];
-
-    for (unsigned i = 1; i < NAMES_PENDING_MAX; i++)
-        if (names->pending[i].expires < first->expires)
-            first = &names->pending[i];
-    return first;
+    for (unsigned i = 0; i < NAMES_PENDING_MAX; i++)
+        if (names->pending[i].expires <= now)
+            return &names->pending[i];
+    return NULL;
 }
 
 /* One that no other question has, and nobody can know. */
@@ -138,11 +135,13 @@ int names_ask(struct names *names, const struct dns_question *question,
               const struct packet_ends *asked, uint32_t now)
 {
     uint8_t message[DNS_MESSAGE_MAX];
-    struct pending *pending;
+    struct pending *pending = find_room(names, now);
     uint16_t id = 0;
     size_t size;
     int rc;
 
+    if (!pending)
+        return -EBUSY;
     if (!any_pending(names, now))
         close_socket(names);
     rc = names->fd < 0 ? open_socket(names) : 0;
@@ -152,7 +151,6 @@ int names_ask(struct names *names, const struct dns_question *question,
     size = dns_write_question(question, id, message);
     if (send(names->fd, message, size, MSG_NOSIGNAL) < 0)
         return -errno;
-    pending = make_room(names);
     *pending = (struct pending){
         .expires = now + NAMES_SECONDS, .id = id, .asked = *asked, .question = *question};
     return 0;

@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-#define NAMES_PENDING_MAX 32u /* the oldest makes room */
+#define NAMES_PENDING_MAX 256u
 #define NAMES_SECONDS 10u     /* then it is forgotten; the guest asks again sooner */
 
 struct names;
@@ -32,7 +32,10 @@ void names_destroy(struct names *names);
 /* What polls readable when there is an answer, or -1. */
 int names_fd(const struct names *names);
 
-/* Errors: -ENOENT no name server is known; what socket(2), connect(2) and send(2) say. */
+/*
+ * Errors: -EBUSY as many are awaited as may be, so that a guest cannot keep the name server from others;
+ * -ENOENT no name server is known; what socket(2), connect(2) and send(2) say.
+ */
 int names_ask(struct names *names, const struct dns_question *question,
               const struct packet_ends *asked, uint32_t now);
 

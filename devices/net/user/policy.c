@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/net/user/policy.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,15 @@
 #define EVERYONE 0xffffffffu
 #define DHCP_SERVER 67u
 
-#define LINK_LOCAL 0xa9fe0000u /* 169.254.0.0/16 */
-#define LINK_LOCAL_MASK 0xffff0000u
+/* Where clouds tell a machine who it is, and give it keys. */
+static const struct {
+    uint32_t address;
+    uint32_t mask;
+} cloud_services[] = {
+    {0xa9fe0000, 0xffff0000}, /* 169.254.0.0/16, of most */
+    {0xa83f8110, 0xffffffff}, /* 168.63.129.16, Azure's */
+    {0x646464c8, 0xffffffff}, /* 100.100.100.200, Alibaba Cloud's */
+};
 
 /* Of a name that was asked for. */
 struct address {
@@ -36,6 +44,8 @@ struct policy {
     unsigned forward_count;
     struct address addresses[POLICY_ADDRESSES_MAX];
     struct peer peers[POLICY_PEERS_MAX];
+    uint32_t *guarded; /* this host's own addresses */
+    unsigned guarded_count;
     uint32_t answers_second; /* the one that is counted in */
     unsigned answers;
 };
@@ -59,15 +69,45 @@ struct policy *policy_create(const struct net_egress *rules, unsigned rule_count
 
 void policy_destroy(struct policy *policy)
 {
+    if (!policy)
+        return;
+    free(policy->guarded);
     free(policy);
+}
+
+/* --- guarded addresses --- */
+
+int policy_guard(struct policy *policy, uint32_t address)
+{
+    uint32_t *guarded = reallocarray(policy->guarded, policy->guarded_count + 1, sizeof *guarded);
+
+    if (!guarded)
+        return -ENOMEM;
+    guarded[policy->guarded_count++] = address;
+    policy->guarded = guarded;
+    return 0;
+}
+
+static bool is_guarded(const struct policy *policy, uint32_t address)
+{
+    for (size_t i = 0; i < sizeof cloud_services / sizeof cloud_services[0]; i++)
+        if ((address & cloud_services[i].mask) == cloud_services[i].address)
+            return true;
+    for (unsigned i = 0; i < policy->guarded_count; i++)
+        if (policy->guarded[i] == address)
+            return true;
+    return false;
 }
 
 /* --- addresses of names --- */
 
-static struct address *find_address(struct policy *policy, uint32_t address, uint32_t now)
+/* With these rules: names that share an address may be allowed other ports, and expire later. */
+static struct address *find_address(struct policy *policy, uint32_t address, uint64_t rules,
+                                    uint32_t now)
 {
     for (unsigned i = 0; i < POLICY_ADDRESSES_MAX; i++)
-        if (policy->addresses[i].address == address && policy->addresses[i].expires > now)
+        if (policy->addresses[i].address == address && policy->addresses[i].rules == rules &&
+            policy->addresses[i].expires > now)
             return &policy->addresses[i];
     return NULL;
 }
@@ -95,24 +135,23 @@ struct lesson {
     uint32_t now;
 };
 
-/* Names are others' to set: they must not lead to the host, nor to a cloud's own services. */
+/* Names are others' to set: they must not lead to this host, nor to a cloud's own services. */
 static void learn_address(void *context, uint32_t address, uint32_t seconds)
 {
     const struct lesson *lesson = context;
     struct address *kept;
 
-    if (net_egress_is_barred(address) || (address & LINK_LOCAL_MASK) == LINK_LOCAL)
+    if (net_egress_is_barred(address) || is_guarded(lesson->policy, address))
         return;
     if (seconds < POLICY_ADDRESS_SECONDS)
         seconds = POLICY_ADDRESS_SECONDS;
     if (seconds > POLICY_ADDRESS_SECONDS_MAX)
         seconds = POLICY_ADDRESS_SECONDS_MAX;
-    kept = find_address(lesson->policy, address, lesson->now);
+    kept = find_address(lesson->policy, address, lesson->rules, lesson->now);
     if (!kept) {
         kept = make_room(lesson->policy);
-        *kept = (struct address){.address = address};
+        *kept = (struct address){.address = address, .rules = lesson->rules};
     }
-    kept->rules |= lesson->rules;
     keep_until(kept, lesson->now + seconds);
 }
 
@@ -126,10 +165,21 @@ static uint64_t rules_for_name(const struct policy *policy, const char *name)
     return rules;
 }
 
+/* Rules that allow all addresses need to learn none. */
+static uint64_t rules_that_learn(const struct policy *policy, const char *name)
+{
+    uint64_t rules = rules_for_name(policy, name);
+
+    for (unsigned i = 0; i < policy->rule_count; i++)
+        if (policy->rules[i].kind == NET_EGRESS_ANY)
+            rules &= ~(UINT64_C(1) << i);
+    return rules;
+}
+
 void policy_learn(struct policy *policy, const struct dns_question *question,
                   const uint8_t *message, size_t size, uint32_t now)
 {
-    struct lesson lesson = {policy, rules_for_name(policy, question->name), now};
+    struct lesson lesson = {policy, rules_that_learn(policy, question->name), now};
 
     if (lesson.rules)
         dns_find_addresses(question, message, size, learn_address, &lesson);
@@ -146,17 +196,34 @@ static bool allows_host(const struct policy *policy, const struct packet *packet
     return false;
 }
 
+static bool have_port(const struct policy *policy, uint64_t rules, const struct packet *packet)
+{
+    for (unsigned i = 0; i < policy->rule_count; i++)
+        if (rules >> i & 1 &&
+            net_egress_has_port(&policy->rules[i], packet->protocol, packet->destination_port))
+            return true;
+    return false;
+}
+
 static bool allows_learned(struct policy *policy, const struct packet *packet, uint32_t now)
 {
-    struct address *address = find_address(policy, packet->destination, now);
+    for (unsigned i = 0; i < POLICY_ADDRESSES_MAX; i++) {
+        struct address *address = &policy->addresses[i];
 
-    for (unsigned i = 0; i < policy->rule_count && address; i++)
-        if (address->rules >> i & 1 &&
-            net_egress_has_port(&policy->rules[i], packet->protocol, packet->destination_port)) {
+        if (address->address == packet->destination && address->expires > now &&
+            have_port(policy, address->rules, packet)) {
             keep_until(address, now + POLICY_ADDRESS_SECONDS);
             return true;
         }
+    }
     return false;
+}
+
+/* "any" is any other host; this one's addresses are opened by rules that name them. */
+static bool has_address(const struct policy *policy, const struct net_egress *rule, uint32_t address)
+{
+    return net_egress_has_address(rule, address) &&
+           !(rule->kind == NET_EGRESS_ANY && is_guarded(policy, address));
 }
 
 static bool allows(struct policy *policy, const struct packet *packet, uint32_t now)
@@ -164,7 +231,7 @@ static bool allows(struct policy *policy, const struct packet *packet, uint32_t 
     if (packet->destination == HOST)
         return allows_host(policy, packet);
     for (unsigned i = 0; i < policy->rule_count; i++)
-        if (net_egress_has_address(&policy->rules[i], packet->destination) &&
+        if (has_address(policy, &policy->rules[i], packet->destination) &&
             net_egress_has_port(&policy->rules[i], packet->protocol, packet->destination_port))
             return true;
     return !net_egress_is_barred(packet->destination) && allows_learned(policy, packet, now);
@@ -174,7 +241,7 @@ static bool allows(struct policy *policy, const struct packet *packet, uint32_t 
 static bool allows_all_of(const struct policy *policy, uint32_t destination)
 {
     for (unsigned i = 0; i < policy->rule_count; i++)
-        if (net_egress_has_address(&policy->rules[i], destination) && !policy->rules[i].protocol &&
+        if (has_address(policy, &policy->rules[i], destination) && !policy->rules[i].protocol &&
             !policy->rules[i].first_port)
             return true;
     return false;
@@ -182,12 +249,25 @@ static bool allows_all_of(const struct policy *policy, uint32_t destination)
 
 /* --- forwards of datagrams --- */
 
-static bool is_forwarded(const struct policy *policy, uint32_t guest, uint16_t port)
+/*
+ * A forward leads to that port, and `source` is where an answer would go. The gateway's address stands
+ * for 127.0.0.1, but a datagram from elsewhere can have it as well, and would open a port of loopback:
+ * it counts where all forwards to the port listen on loopback alone.
+ */
+static bool may_be_peer(const struct policy *policy, uint32_t source, uint32_t guest, uint16_t port)
 {
-    for (unsigned i = 0; i < policy->forward_count; i++)
-        if (policy->forwards[i].guest == guest && policy->forwards[i].guest_port == port)
-            return true;
-    return false;
+    bool forwarded = false;
+
+    for (unsigned i = 0; i < policy->forward_count; i++) {
+        const struct net_forward *forward = &policy->forwards[i];
+
+        if (forward->guest != guest || forward->guest_port != port)
+            continue;
+        forwarded = true;
+        if (source == HOST && forward->host >> 24 != 127)
+            return false;
+    }
+    return forwarded && (source == HOST || !net_egress_is_barred(source));
 }
 
 static struct peer *find_peer(struct policy *policy, const struct peer *wanted)
@@ -213,7 +293,7 @@ void policy_see(struct policy *policy, const uint8_t *frame, size_t size, uint32
 
     if (policy->forward_count == 0 || !packet_read(&packet, frame, size) || packet.fragment ||
         packet.protocol != IPPROTO_UDP || packet.source == NAMESERVER ||
-        !is_forwarded(policy, packet.destination, packet.destination_port))
+        !may_be_peer(policy, packet.source, packet.destination, packet.destination_port))
         return;
     seen = (struct peer){.peer = packet.source,
                          .peer_port = packet.source_port,

@@ -57,6 +57,12 @@ struct policy *policy_create(const struct net_egress *rules, unsigned rule_count
                              const struct net_forward *forwards, unsigned forward_count);
 void policy_destroy(struct policy *policy);
 
+/*
+ * An address of this host (in its byte order): rules open it that name it, "any" and what a name server
+ * says do not, as with the addresses of clouds' own services. Errors: -ENOMEM.
+ */
+int policy_guard(struct policy *policy, uint32_t address);
+
 /* Judges a frame of the guest's. */
 enum policy_verdict policy_judge(struct policy *policy, const uint8_t *frame, size_t size,
                                  uint32_t now, struct policy_result *result);

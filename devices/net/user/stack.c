@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <slirp/libslirp.h>
 #include <stdlib.h>
@@ -102,15 +104,15 @@ static int64_t clock_get_ns(void *opaque)
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* Both are also called for sockets that could not be made, which are -1. */
 static void register_socket(int fd, void *opaque)
 {
     struct stack *stack = opaque;
 
-    (void)fd;
-    stack->sockets++;
+    if (fd >= 0)
+        stack->sockets++;
 }
 
-/* Also called for sockets that could not be made, which are -1. */
 static void unregister_socket(int fd, void *opaque)
 {
     struct stack *stack = opaque;
@@ -208,7 +210,6 @@ static int create_slirp(struct stack *stack, const struct stack_options *options
 {
     const SlirpConfig config = {
         .version = 1,
-        .restricted = options->restricted,
         .in_enabled = true,
         .vnetwork = member(0),
         .vnetmask.s_addr = htonl(NET_USER_MASK),
@@ -223,6 +224,21 @@ static int create_slirp(struct stack *stack, const struct stack_options *options
     return stack->slirp ? 0 : err_set(err, -EINVAL, "libslirp does not start");
 }
 
+/* Those that this host has now; who has a new one later gives rules for addresses. */
+static int guard_own_addresses(struct policy *policy, struct err *err)
+{
+    struct ifaddrs *all;
+    int rc = 0;
+
+    if (getifaddrs(&all) < 0)
+        return err_sys(err, -errno, "cannot find out this host's addresses");
+    for (const struct ifaddrs *one = all; one && rc == 0; one = one->ifa_next)
+        if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET)
+            rc = policy_guard(policy, ntohl(((const struct sockaddr_in *)one->ifa_addr)->sin_addr.s_addr));
+    freeifaddrs(all);
+    return rc ? err_set(err, rc, "out of memory") : 0;
+}
+
 static int create_policy(struct stack *stack, const struct stack_options *options, struct err *err)
 {
     if (!options->egress_denied)
@@ -230,7 +246,9 @@ static int create_policy(struct stack *stack, const struct stack_options *option
     stack->policy = policy_create(options->allows, options->allow_count, options->forwards,
                                   options->forward_count);
     stack->names = names_create();
-    return stack->policy && stack->names ? 0 : err_set(err, -ENOMEM, "out of memory");
+    if (!stack->policy || !stack->names)
+        return err_set(err, -ENOMEM, "out of memory");
+    return guard_own_addresses(stack->policy, err);
 }
 
 int stack_create(struct stack **out, const struct stack_options *options, struct err *err)

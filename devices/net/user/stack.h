@@ -30,7 +30,6 @@ struct stack;
 struct stack_options {
     const struct net_forward *forwards;
     unsigned forward_count;
-    bool restricted; /* nothing of the host is reached; only forwards lead in */
     unsigned mtu;
     unsigned descriptors; /* what the process may have open, at most STACK_DESCRIPTORS_MAX */
     bool egress_denied;   /* the guest reaches what a rule allows; forwards lead in (policy.h) */
