@@ -8,7 +8,7 @@
  *     NAME                     what the host's name server says that NAME is
  *     *.NAME                   all names below NAME, which itself is not one
  *     host                     this host's own 127.0.0.1, by ports
- *     any                      all addresses and all names, but nothing of the above line
+ *     any                      all addresses but the host's own and clouds' services, and all names
  *
  * Without a protocol both are meant, without ports all, and then pings too.
  */

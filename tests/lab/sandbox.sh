@@ -143,6 +143,34 @@ END
     expect_console interrupted
 }
 
+# Removed by force, one on a terminal gives that back as it was.
+test_removed() {
+    begin_sandboxes
+    cat > dialogue.py <<'END'
+import os, pty, subprocess, sys, termios
+def echoes():
+    return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp("husk", ["husk", "sandbox", *sys.argv[1:], "--tty", "--name", "box", "--",
+                       "sh", "-c", "echo ready; exec sleep 1000"])
+slave = os.open(os.ptsname(terminal), os.O_RDWR | os.O_NOCTTY)
+seen = b""
+while b"ready" not in seen:
+    seen += os.read(terminal, 1000)
+print("raw" if not echoes() else "cooked")
+print("removed", subprocess.run(["husk", "rm", "--force", "box"]).returncode)
+print("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print("raw" if not echoes() else "cooked")
+END
+    timeout "$husk_limit" python3 dialogue.py --kernel "$micro/vmlinuz" --root "$debian/rootfs.img" \
+        > out 2> messages
+    judge_sandbox $? 0
+    expect_out $'raw\nremoved 0\nended 143\ncooked'
+    expect_no_messages
+    expect_nothing_left
+}
+
 # Files in and out, a layer that is kept, and that nothing else is.
 test_files() {
     begin_sandboxes
@@ -159,6 +187,12 @@ test_files() {
     expect_equal "the mode" "$(stat -c %a back/deep/file)" 755
     ! husk cp box:/nowhere . 2> messages || fail "a file that is not there was copied"
     expect_message 'nowhere.*No such file'
+    husk cp box:/proc/version version
+    expect_equal "the guest's version" "$(cut -d ' ' -f 1,2 version)" "Linux version"
+    ! husk cp box:/etc/hostname /dev/null 2> messages || fail "a device was replaced"
+    expect_message '/dev/null.*neither a file nor a folder'
+    [ -c /dev/null ] || fail "/dev/null is a device no more"
+    ! husk cp version box:/dev/null 2> messages || fail "the guest's device was replaced"
     sandbox 0 --keep layer --disk-size 64M --out /made:made -- sh -c 'echo kept > /made'
     expect_equal made "$(cat made)" kept
     sandbox 0 --keep layer -- cat /made
