@@ -142,6 +142,18 @@ try='try() {
     fact "$name" "$result"
 }'
 
+# add_other_host ADDRESS: the namespace "other", which is no address of this host: no name leads to those.
+add_other_host() {
+    ip netns add other
+    at_end ip netns del other
+    ip link add other type veth peer name eth0 netns other
+    ip address add 192.0.2.1/32 dev other
+    ip link set other up
+    ip route add "$1" dev other src 192.0.2.1
+    ip -n other address add "$1/24" dev eth0
+    ip -n other link set eth0 up
+}
+
 # Only what is allowed is reached, of the host, of other addresses and of names; the rest fails soon.
 test_egress() {
     local denied=192.0.2.8 open=198.51.100.9 named=192.0.2.7 address host_port
@@ -151,11 +163,14 @@ test_egress() {
     serve_folder public
     host_port=$port
     port=$(free_port)
-    for address in "$denied" "$open" "$named"; do
+    for address in "$denied" "$open"; do
         ip address add "$address/32" dev lo
         at_end ip address del "$address/32" dev lo
     done
+    add_other_host "$named"
     busybox httpd -f -p "$port" -h public &
+    at_end kill $!
+    ip netns exec other busybox httpd -f -p "$port" -h public &
     at_end kill $!
     micro_run "$try
 fetch() { try \$1 wget -qO- http://\$2/data; }

@@ -154,7 +154,6 @@ pid, terminal = pty.fork()
 if pid == 0:
     os.execvp("husk", ["husk", "sandbox", *sys.argv[1:], "--tty", "--name", "box", "--",
                        "sh", "-c", "echo ready; exec sleep 1000"])
-slave = os.open(os.ptsname(terminal), os.O_RDWR | os.O_NOCTTY)
 seen = b""
 while b"ready" not in seen:
     seen += os.read(terminal, 1000)

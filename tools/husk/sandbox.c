@@ -69,18 +69,21 @@ static int fetch(struct husk_sandbox *sandbox, const struct sandbox_options *opt
     return status;
 }
 
-/*
- * A kept layer, and files that are shared, want the guest's caches to be written; who sends a second
- * signal does not wait for that.
- */
-static void end(struct husk_sandbox *sandbox, const struct sandbox_options *options, int status,
-                bool hurry)
+/* A kept layer, and files that are shared, want the guest's caches to be written. */
+static bool leaves_something(const struct sandbox_options *options)
 {
     bool shares = false;
 
     for (uint32_t i = 0; i < options->config.bind_count; i++)
         shares |= !options->binds[i].read_only;
-    if ((options->config.layer || shares) && !hurry)
+    return options->config.layer || shares;
+}
+
+/* Who sends a second signal does not wait for that. */
+static void end(struct husk_sandbox *sandbox, const struct sandbox_options *options, int status,
+                bool hurry)
+{
+    if (leaves_something(options) && !hurry)
         husk_sandbox_stop(sandbox, STOP_GRACE_MS, NULL);
     husk_sandbox_set_status(sandbox, status);
     husk_sandbox_destroy(sandbox);
@@ -109,7 +112,8 @@ static int run(struct sandbox_options *options, struct husk_sandbox *sandbox, in
     int status = job_run(&job), fetched;
 
     *hurry = job.given_up && status != STATUS_TIMEOUT;
-    job_release_signals(); /* a sandbox may take its time to end or to give files, for ever even */
+    if (!*hurry && (options->outcome_count > 0 || leaves_something(options)))
+        job_release_signals(); /* a sandbox may take its time for that, for ever even */
     if (job.given_up)
         return status;
     fetched = fetch(sandbox, options);
