@@ -63,18 +63,20 @@ void loop_close(struct loop *loop)
 int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = source};
+    uint32_t before = source->events;
     int operation = EPOLL_CTL_MOD;
 
-    if (events == source->events)
+    if (events == before)
         return 0;
-    if (source->events == 0)
+    if (before == 0)
         operation = EPOLL_CTL_ADD;
     else if (events == 0)
         operation = EPOLL_CTL_DEL;
-    if (epoll_ctl(loop->epoll_fd, operation, source->fd, &event) < 0)
-        return -errno;
-    source->events = events;
-    return 0;
+    source->events = events; /* first, for the loop may be there before epoll_ctl() returns */
+    if (epoll_ctl(loop->epoll_fd, operation, source->fd, &event) == 0)
+        return 0;
+    source->events = before;
+    return -errno;
 }
 
 int loop_watch_event(struct loop *loop, struct loop_source *source, const char *purpose,

@@ -64,7 +64,8 @@ void loop_close(struct loop *loop);
 
 /*
  * Watches source->fd for `events` (0: stop watching). A source that has been watched must stay
- * valid until the loop has stopped. 0 or -errno; -EPERM means that the fd is a regular file,
+ * valid until the loop has stopped. While the loop runs, other threads may begin to watch a source,
+ * and the loop's own may do all. 0 or -errno; -EPERM means that the fd is a regular file,
  * which is always ready and cannot be watched.
  */
 int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events);
