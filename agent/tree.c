@@ -147,22 +147,22 @@ static ssize_t read_block(struct walk *walk, int file)
  */
 static int send_file(struct walk *walk, int file, const char *name, struct tree_entry *entry)
 {
-    ssize_t size = 0;
+    ssize_t size;
     int rc;
 
     entry->kind = TREE_FILE;
-    if (entry->size < BLOCK_SIZE) {
-        size = read_block(walk, file);
-        if (size < 0)
-            return (int)size;
-        if (size == (ssize_t)BLOCK_SIZE) /* it grows, or its size is not told */
-            return -EFBIG;
-        entry->size = (uint64_t)size;
+    if (entry->size >= BLOCK_SIZE) {
+        rc = send_entry(walk, entry, name);
+        return rc ?: send_contents(walk, file, entry->size);
     }
+    size = read_block(walk, file);
+    if (size < 0)
+        return (int)size;
+    if (size == (ssize_t)BLOCK_SIZE) /* it grows, or its size is not told */
+        return -EFBIG;
+    entry->size = (uint64_t)size;
     rc = send_entry(walk, entry, name);
-    if (size > 0)
-        return rc ?: frame_send_bytes(walk->stream, walk->block, (size_t)size);
-    return rc ?: send_contents(walk, file, entry->size);
+    return rc ?: frame_send_bytes(walk->stream, walk->block, (size_t)size);
 }
 
 static int send_folder(struct walk *walk, int fd, const char *name, struct tree_entry *entry)
@@ -295,7 +295,7 @@ static int receive_fault(struct walk *walk, const struct tree_entry *entry)
         return rc;
     path[entry->name_size] = '\0';
     memcpy(walk->fault->path, path, sizeof path);
-    walk->told = true;
+    walk->fault->told = walk->told = true;
     return -(int)entry->size;
 }
 
@@ -375,84 +375,95 @@ static int set_attributes(const struct walk *walk, int fd, const struct tree_ent
 }
 
 /* A device, pipe or socket is not replaced; nor, where it is named by who asks for the copy, a link. */
-static int make_way(const struct walk *walk, int folder, const char *name)
+static int check_target(const struct walk *walk, int folder, const char *name)
 {
     struct stat status;
 
     if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (S_ISREG(status.st_mode) || (S_ISLNK(status.st_mode) && walk->depth > 0))
-        return unlinkat(folder, name, 0) < 0 ? -errno : 0;
+        return 0;
     return S_ISDIR(status.st_mode) ? -EISDIR : -EEXIST;
 }
 
-/* Without a name until it is whole; file systems that cannot do that give it one at once. */
-static int open_new(const struct walk *walk, int folder, const char *name, bool *nameless)
+/* Of this copy's own, in the target's folder; what a killed one has left is replaced by the next. */
+static void temporary_name(const struct walk *walk, char name[32])
 {
-    int fd = openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-    int rc;
-
-    *nameless = fd >= 0;
-    if (*nameless)
-        return fd;
-    rc = make_way(walk, folder, name);
-    fd = rc ? -1 : openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return rc ?: fd < 0 ? -errno : fd;
+    snprintf(name, 32, ".husk-copy-%d-%u", (int)getpid(), walk->depth);
 }
 
-static int give_name(const struct walk *walk, int fd, int folder, const char *name)
+/* Gives what is whole its name, and what had that before is gone. */
+static int replace(int folder, const char *temporary, const char *name)
 {
-    char path[32];
-    int rc = make_way(walk, folder, name);
+    int rc = renameat(folder, temporary, folder, name) < 0 ? -errno : 0;
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (rc == 0 && linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) < 0)
+    if (rc)
+        unlinkat(folder, temporary, 0);
+    return rc;
+}
+
+static int fill(struct walk *walk, int folder, const char *temporary, const struct tree_entry *entry)
+{
+    int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = receive_contents(walk, fd, entry->size);
+    rc = rc ?: set_attributes(walk, fd, entry);
+    if (close(fd) < 0 && rc == 0)
         rc = -errno;
+    if (rc)
+        unlinkat(folder, temporary, 0);
     return rc;
 }
 
 static int receive_file(struct walk *walk, int folder, const char *name,
                         const struct tree_entry *entry)
 {
+    char temporary[32];
     int rc = charge(walk, entry->size);
-    bool nameless;
-    int fd;
 
+    rc = rc ?: check_target(walk, folder, name);
     if (rc)
         return rc;
-    fd = open_new(walk, folder, name, &nameless);
-    if (fd < 0)
-        return fd;
-    rc = receive_contents(walk, fd, entry->size);
-    rc = rc ?: set_attributes(walk, fd, entry);
-    if (rc == 0 && nameless)
-        rc = give_name(walk, fd, folder, name);
-    if (close(fd) < 0 && rc == 0)
+    temporary_name(walk, temporary);
+    unlinkat(folder, temporary, 0);
+    rc = fill(walk, folder, temporary, entry);
+    return rc ?: replace(folder, temporary, name);
+}
+
+static int make_link(const struct walk *walk, int folder, const char *temporary, const char *target)
+{
+    int rc = 0;
+
+    if (symlinkat(target, folder, temporary) < 0)
+        return -errno;
+    if (walk->target->uid != (uid_t)-1 &&
+        fchownat(folder, temporary, walk->target->uid, walk->target->gid, AT_SYMLINK_NOFOLLOW) < 0)
         rc = -errno;
+    if (rc)
+        unlinkat(folder, temporary, 0);
     return rc;
 }
 
 static int receive_link(struct walk *walk, int folder, const char *name,
                         const struct tree_entry *entry)
 {
-    char target[PATH_MAX];
+    char target[PATH_MAX], temporary[32];
     int rc;
 
     if (entry->size == 0 || entry->size >= sizeof target)
         return -EPROTO;
     rc = frame_receive_bytes(walk->stream, target, (size_t)entry->size);
+    rc = rc ?: check_target(walk, folder, name);
     if (rc)
         return rc;
     target[entry->size] = '\0';
-    rc = make_way(walk, folder, name);
-    if (rc)
-        return rc;
-    if (symlinkat(target, folder, name) < 0)
-        return -errno;
-    if (walk->target->uid != (uid_t)-1 &&
-        fchownat(folder, name, walk->target->uid, walk->target->gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    return 0;
+    temporary_name(walk, temporary);
+    unlinkat(folder, temporary, 0);
+    rc = make_link(walk, folder, temporary, target);
+    return rc ?: replace(folder, temporary, name);
 }
 
 static int receive_children(struct walk *walk, int folder)

@@ -11,6 +11,7 @@
 #ifndef HUSK_AGENT_TREE_H
 #define HUSK_AGENT_TREE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,6 +21,7 @@
 /* Where a tree goes wrong. */
 struct tree_fault {
     char path[256]; /* the end of it, below the top */
+    bool told;      /* by who sends; else it is who receives that cannot go on */
 };
 
 /*
@@ -39,9 +41,8 @@ struct tree_target {
 };
 
 /*
- * Receives a tree; files and links of the same names are replaced (but a link by that of the top), once
- * what replaces them is whole where the file system can do that, and folders are merged. Errors:
- * -EEXIST something else is there;
+ * Receives a tree; files and links of the same names are replaced (but no link by that of the top) once
+ * what replaces them is whole, and folders are merged. Errors: -EEXIST something else is there;
  * -EFBIG above the limit; -ELOOP too deep; -EPROTO a bad entry; -ECONNRESET the stream has ended;
  * what writing gives.
  */

@@ -3,12 +3,12 @@
 
 #include "sandbox/fail.h"
 #include "sandbox/find.h"
+#include "sandbox/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +43,7 @@ bool cached_use(const struct cached *cached)
 {
     if (access(cached->path, R_OK) != 0)
         return false;
-    utimensat(AT_FDCWD, cached->path, NULL, 0);
-    return true;
+    return utimensat(AT_FDCWD, cached->path, NULL, 0) == 0 || errno != ENOENT; /* evicted just now */
 }
 
 /* --- locks --- */
@@ -58,12 +57,12 @@ static bool is_current(int lock)
 }
 
 /* A descriptor; -EWOULDBLOCK: somebody else has it. */
-static int try_lock(const char *path, int flags)
+static int try_lock(const char *path)
 {
     int lock, code;
 
     for (;;) {
-        lock = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
+        lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (lock < 0)
             return -errno;
         if (flock(lock, LOCK_EX | LOCK_NB) < 0) {
@@ -90,14 +89,13 @@ static void tell_of_wait(const struct husk_log *log, const char *folder)
 static int await_lock(struct cached *cached, const char *folder, const struct husk_log *log,
                       int cancel_fd, struct husk_err *err)
 {
-    struct pollfd canceled = {.fd = cancel_fd, .events = POLLIN};
     bool said = false;
 
-    while ((cached->lock = try_lock(cached->lock_path, O_CREAT)) == -EWOULDBLOCK) {
+    while ((cached->lock = try_lock(cached->lock_path)) == -EWOULDBLOCK) {
         if (!said)
             tell_of_wait(log, folder);
         said = true;
-        if (poll(&canceled, 1, LOOKED_MS) > 0)
+        if (is_canceled(cancel_fd, LOOKED_MS))
             return fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"", folder);
     }
     if (cached->lock >= 0)
@@ -107,18 +105,27 @@ static int await_lock(struct cached *cached, const char *folder, const struct hu
 
 /* --- what goes --- */
 
-/* An image or what is half-made of it, with its lock, unless somebody is making it. */
-static void discard(const char *path, size_t image_length)
+static time_t last_use(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? status.st_mtime : 0;
+}
+
+/* An image or what is half-made of it, with its lock, unless somebody is making or has just used it. */
+static void discard(const char *path, size_t image_length, time_t used)
 {
     char lock_path[PATH_MAX + 8];
     int lock;
 
     snprintf(lock_path, sizeof lock_path, "%.*s" LOCK_SUFFIX, (int)image_length, path);
-    lock = try_lock(lock_path, O_CREAT);
+    lock = try_lock(lock_path);
     if (lock < 0)
         return;
-    unlink(path);
-    unlink(lock_path);
+    if (last_use(path) == used) {
+        unlink(path);
+        unlink(lock_path);
+    }
     close(lock);
 }
 
@@ -139,20 +146,19 @@ static void clear_half_made(const struct cached *cached)
     size_t count = find_all(cached, SUFFIX NEXT_SUFFIX, &found);
 
     for (size_t i = 0; i < count; i++)
-        discard(found.gl_pathv[i], strlen(found.gl_pathv[i]) - strlen(NEXT_SUFFIX));
+        discard(found.gl_pathv[i], strlen(found.gl_pathv[i]) - strlen(NEXT_SUFFIX),
+                last_use(found.gl_pathv[i]));
     globfree(&found);
 }
 
-static time_t last_use(const char *path)
-{
-    struct stat status;
-
-    return stat(path, &status) == 0 ? status.st_mtime : 0;
-}
+struct image {
+    const char *path;
+    time_t used;
+};
 
 static int by_last_use(const void *left, const void *right)
 {
-    time_t a = last_use(*(char *const *)left), b = last_use(*(char *const *)right);
+    time_t a = ((const struct image *)left)->used, b = ((const struct image *)right)->used;
 
     return a < b ? 1 : a > b ? -1 : 0;
 }
@@ -162,12 +168,16 @@ static void evict(const struct cached *cached)
     time_t now = time(NULL);
     glob_t found;
     size_t count = find_all(cached, SUFFIX, &found);
+    struct image *images = calloc(count + 1, sizeof *images);
 
-    if (count > KEPT)
-        qsort(found.gl_pathv, count, sizeof *found.gl_pathv, by_last_use);
-    for (size_t i = KEPT; i < count; i++)
-        if (now - last_use(found.gl_pathv[i]) > IN_USE_SECONDS)
-            discard(found.gl_pathv[i], strlen(found.gl_pathv[i]));
+    for (size_t i = 0; i < count && images; i++)
+        images[i] = (struct image){found.gl_pathv[i], last_use(found.gl_pathv[i])};
+    if (images)
+        qsort(images, count, sizeof *images, by_last_use);
+    for (size_t i = KEPT; i < count && images; i++)
+        if (now - images[i].used > IN_USE_SECONDS)
+            discard(images[i].path, strlen(images[i].path), images[i].used);
+    free(images);
     globfree(&found);
 }
 
@@ -193,6 +203,8 @@ void cached_unlock(struct cached *cached)
     if (cached->lock < 0)
         return;
     unlink(cached->next);
+    if (access(cached->path, F_OK) != 0) /* it was not made, and a lock alone would be there for ever */
+        unlink(cached->lock_path);
     close(cached->lock);
     cached->lock = -1;
 }

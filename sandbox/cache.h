@@ -22,7 +22,7 @@ struct cached {
     char path[PATH_MAX];
     char next[PATH_MAX + 8];
     char lock_path[PATH_MAX + 8];
-    int lock; /* -1: not ours */
+    int lock; /* negative: not ours */
 };
 
 /* Names the image with this digest. Errors: those of find_cache(). */

@@ -88,24 +88,29 @@ int husk_sandbox_put(struct husk_sandbox *sandbox, const char *host, const char 
     return rc;
 }
 
+/* Of "folder/name": cuts it in two, and returns the folder. */
+static const char *split(char *path, const char **name)
+{
+    char *slash = strrchr(path, '/');
+
+    *name = slash ? slash + 1 : path;
+    if (!slash)
+        return ".";
+    *slash = '\0';
+    return slash == path ? "/" : path;
+}
+
 /* Where it goes: a folder, and what it is called there (NULL: as in the guest). */
 static int open_target(struct tree_target *target, char *path, struct husk_err *err)
 {
+    const char *folder = path;
     struct stat status;
-    char *folder = path;
 
     if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
         if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
             return fail(err, HUSK_ERR_INPUT, -EEXIST, "\"%s\" is neither a file nor a folder; give what "
                         "it points to, or another name", path);
-        char *slash = strrchr(path, '/');
-
-        target->name = slash ? slash + 1 : path;
-        folder = (char *)".";
-        if (slash) {
-            *slash = '\0';
-            folder = slash == path ? (char *)"/" : path;
-        }
+        folder = split(path, &target->name);
     }
     target->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (target->folder < 0)
@@ -122,10 +127,10 @@ static int receive(int socket, const struct tree_target *target, const char *gue
     if (rc)
         return rc;
     rc = tree_receive(socket, target, &fault);
-    if (rc == -EFBIG)
+    if (rc == -EFBIG && !fault.told)
         return fail(err, HUSK_ERR_INPUT, rc, "the sandbox's \"%s\" is more than %llu bytes, the limit of "
                     "what it may give", guest, (unsigned long long)target->limit);
-    if (rc == -ECONNRESET || rc == -EAGAIN)
+    if ((rc == -ECONNRESET || rc == -EAGAIN) && !fault.told)
         return fail(err, HUSK_ERR_SELF, -ESHUTDOWN, "the sandbox broke off the copy of \"%s\"", guest);
     return rc ? fail_sys(err, HUSK_ERR_INPUT, rc, "cannot copy \"%s\"",
                          fault.path[0] ? fault.path : guest)

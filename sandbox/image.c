@@ -118,7 +118,7 @@ static int survey_folder(struct survey *found, const char *folder, int cancel_fd
             device = entry->fts_statp->st_dev;
         if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
             rc = -entry->fts_errno;
-        else if (found->files % SURVEY_CHECKED == 0 && is_canceled(cancel_fd))
+        else if (found->files % SURVEY_CHECKED == 0 && is_canceled(cancel_fd, 0))
             rc = -ECANCELED;
         else if (is_mounted_in(entry, device))
             rc = -EXDEV;
@@ -175,7 +175,7 @@ static int make_image(const char *folder, const struct survey *found, const stru
         return rc;
     do {
         tell(log, folder, found, image);
-        rc = is_canceled(cancel_fd) ? fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"",
+        rc = is_canceled(cancel_fd, 0) ? fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"",
                                            folder)
                                     : run_wait(&run, 1000, err);
     } while (rc == 0);
@@ -208,14 +208,23 @@ int image_pack(const char *folder, const struct husk_log *log, int cancel_fd, ch
 
 /* --- a scratch disk --- */
 
+static int run_mkfs(const char *program, const char *const *arguments, int fd,
+                    const struct image_patience *patience, struct husk_err *err)
+{
+    struct run run;
+    int rc = run_start(&run, program, arguments, fd, err);
+
+    return rc ?: run_finish(&run, patience->cancel_fd, patience->timeout, err);
+}
+
 static int make_empty(int fd, uint64_t size, const char *features,
                       const struct image_patience *patience, struct husk_err *err)
 {
     const char *const arguments[] = {
         "mkfs.ext4", "-q", "-F", "-m", "0", "-O", features, "-E", "lazy_itable_init=1,nodiscard",
         "/proc/self/fd/3", NULL};
+    struct husk_err why = {0};
     char program[PATH_MAX];
-    struct run run;
     int rc;
 
     if (size < SCRATCH_MIN)
@@ -224,10 +233,10 @@ static int make_empty(int fd, uint64_t size, const char *features,
     rc = find_tool(program, "mkfs.ext4", "e2fsprogs", err);
     if (rc == 0 && ftruncate(fd, (off_t)size) < 0)
         rc = fail_sys(err, HUSK_ERR_HOST, -errno, "cannot make a disk of %" PRIu64 " bytes", size);
-    rc = rc ?: run_start(&run, program, arguments, fd, err);
     if (rc)
         return rc;
-    return run_finish(&run, patience->cancel_fd, patience->timeout, err);
+    rc = run_mkfs(program, arguments, fd, patience, &why);
+    return rc ? fail(err, why.kind, rc, "cannot make an empty file system: %s", why.message) : 0;
 }
 
 /* On a disk, not in memory: /var/tmp, by the file system hierarchy. Not all of them know O_TMPFILE. */

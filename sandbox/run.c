@@ -59,8 +59,7 @@ static int reap(struct run *run, struct husk_err *err)
     if (status == 0)
         return 1;
     if (status < 0)
-        return fail(err, HUSK_ERR_HOST, status, "it has ended, but how is not known: this process ignores "
-                    "SIGCHLD, or waits for children that are not its own");
+        return fail(err, HUSK_ERR_HOST, status, CHILD_LOST);
     return fail(err, HUSK_ERR_HOST, -EIO, "it failed (status %d): %s", status, run->line);
 }
 
@@ -80,11 +79,11 @@ int run_wait(struct run *run, int ms, struct husk_err *err)
     return ready < 0 && errno != EINTR ? -errno : 0;
 }
 
-bool is_canceled(int cancel_fd)
+bool is_canceled(int cancel_fd, int ms)
 {
     struct pollfd source = {.fd = cancel_fd, .events = POLLIN};
 
-    return cancel_fd >= 0 && poll(&source, 1, 0) > 0;
+    return poll(&source, 1, ms) > 0;
 }
 
 int run_finish(struct run *run, int cancel_fd, uint32_t timeout, struct husk_err *err)
@@ -93,11 +92,11 @@ int run_finish(struct run *run, int cancel_fd, uint32_t timeout, struct husk_err
     int rc;
 
     do {
-        if (is_canceled(cancel_fd))
+        if (is_canceled(cancel_fd, 0))
             rc = fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up");
         else if (clock_ms() >= deadline)
-            rc = fail(err, HUSK_ERR_HOST, -ETIMEDOUT, "it took longer than %" PRIu32 " s",
-                      timeout / 1000);
+            rc = fail(err, HUSK_ERR_HOST, -ETIMEDOUT, "it took longer than %" PRIu32 " s; give a "
+                      "longer --start-timeout", timeout / 1000);
         else
             rc = run_wait(run, LOOKED_MS, err);
     } while (rc == 0);

@@ -34,8 +34,8 @@ int run_wait(struct run *run, int ms, struct husk_err *err);
  */
 int run_finish(struct run *run, int cancel_fd, uint32_t timeout, struct husk_err *err);
 
-/* Whether the caller of libhusk has given up; -1 never does. */
-bool is_canceled(int cancel_fd);
+/* Whether the caller of libhusk gives up within `ms`; -1 never does. */
+bool is_canceled(int cancel_fd, int ms);
 
 /* Ends what still runs. */
 void run_abort(struct run *run);

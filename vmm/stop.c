@@ -24,7 +24,8 @@ static bool begin_power_off(struct machine *machine)
 
 /*
  * The timer is made when it is first wanted, for most machines never want it; and by the thread that
- * asks, for the loop's own may be held up by a slow disk.
+ * asks, which so does not wait for a loop that a slow disk holds up. The cut then comes late as well,
+ * but who asks may ask for it at once.
  */
 static bool give_grace(struct machine *machine, uint64_t until)
 {

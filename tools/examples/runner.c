@@ -35,7 +35,7 @@
 #define GRACE_MS 2000        /* between a job's SIGTERM and the end of its machine */
 #define REPORTED_SIZE 65536L /* of an output's end, in the report */
 #define OUTPUT_DEFAULT (UINT64_C(1) << 30)
-#define EXIT_USAGE 125
+#define EXIT_USAGE 125 /* ours; of a command: libhusk has ended it, or could not run it */
 
 static const char help[] =
     "Usage: husk-runner [OPTIONS] [JOBS]\n"
@@ -309,6 +309,8 @@ static enum state judge(struct job *job, struct husk_process *process, enum stat
     }
     if (husk_process_wait(process, 0, &result, &err))
         return explain(job, BROKEN, err.message);
+    if (result.status == EXIT_USAGE && result.message[0]) /* it wrote too much, or the like */
+        return explain(job, BROKEN, result.message);
     if (result.signal)
         snprintf(job->message, sizeof job->message, "killed by signal %d", result.signal);
     else if (result.status)

@@ -295,8 +295,8 @@ static int follow_logs(struct logs *logs, int fds[2])
     } while (true);
     if (fds[0] >= 0 || fds[1] >= 0)
         return 0;
-    fprintf(stderr, "husk: the sandbox \"%s\" has no logs: %s\n", logs->name,
-            logs->ended ? "it did not start" : "it is starting (-f waits), or was not detached");
+    fprintf(stderr, "husk: the sandbox \"%s\" has no logs: it was not detached, or did not start%s\n",
+            logs->name, logs->ended ? "" : " yet (-f waits)");
     return STATUS_FAILURE;
 }
 

@@ -82,11 +82,11 @@ int child_start(struct child *child, const struct child_command *command, struct
     child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (child->pidfd >= 0)
         return 0;
+    if (errno == ESRCH) /* it has ended and been waited for, and the number may be another's */
+        return err_set(err, -ECHILD, "%s: %s", command->program, CHILD_LOST);
     rc = err_sys(err, -errno, "cannot hold on to \"%s\"", command->program);
-    if (rc != -ESRCH) { /* or it has ended and been waited for, and the number may be another's */
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
     return rc;
 }
 

@@ -18,6 +18,10 @@ struct child {
 };
 
 #define CHILD_NONE {.pidfd = -1}
+
+/* What -ECHILD means. */
+#define CHILD_LOST "it has ended, but how is not known: this process ignores SIGCHLD, or waits for " \
+                   "children that are not its own"
 #define CHILD_DESCRIPTORS_MAX 8u
 
 struct child_command {
@@ -27,7 +31,10 @@ struct child_command {
     unsigned descriptor_count;    /* at most CHILD_DESCRIPTORS_MAX */
 };
 
-/* Starts it, in what the calling thread has for namespaces. Errors: what spawning gives. */
+/*
+ * Starts it, in what the calling thread has for namespaces. Errors: what spawning gives; -ECHILD as from
+ * child_wait().
+ */
 int child_start(struct child *child, const struct child_command *command, struct err *err);
 
 /*

@@ -115,7 +115,7 @@ static bool read_additional(struct dns_question *question, const uint8_t *messag
     return true;
 }
 
-/* Whether a name that can be read, from `at` to `end`, is so without pointers: it leaves behind another header. */
+/* Whether a name from `at` to `end` has no pointers: it leaves behind another header than it came. */
 static bool is_plain(const uint8_t *message, size_t at, size_t end)
 {
     while (at < end && message[at] < POINTER)
