@@ -20,6 +20,7 @@
 
 #define CONNECT_TRIES 100u
 #define WORDS_MAX 200u
+#define PIPE_SIZE 65536u /* pipe(7) */
 
 struct share {
     struct vhost_user peer;
@@ -231,13 +232,14 @@ int share_start(struct share **out, const struct share_options *options,
 
 /* --- its end --- */
 
-/* The last line that it wrote. */
+/* The last line that it wrote; of one that has left a writer behind, as far as a pipe holds it. */
 static void hear_words(struct share *share)
 {
     char bytes[4096];
+    unsigned reads = PIPE_SIZE / sizeof bytes;
     ssize_t got;
 
-    while (share->said >= 0 && (got = read(share->said, bytes, sizeof bytes - 1)) > 0) {
+    while (reads-- > 0 && share->said >= 0 && (got = read(share->said, bytes, sizeof bytes - 1)) > 0) {
         char *line;
 
         bytes[got] = '\0';

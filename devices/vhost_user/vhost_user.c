@@ -186,29 +186,29 @@ static int receive_answer(struct vhost_user *peer, enum request request, void *p
     return receive(peer, payload, size, deadline);
 }
 
-static uint64_t deadline_of(const struct vhost_user *peer)
+/* One deadline for all that a function of ours asks: a peer could come just before that of each. */
+static void begin_asking(struct vhost_user *peer)
 {
-    return timing_now() + (uint64_t)peer->patience * 1000000;
+    peer->deadline = timing_now() + (uint64_t)peer->patience * 1000000;
 }
 
 /* What has an answer of its own: its payload, in `answer`. */
 static int ask(struct vhost_user *peer, const struct message *message, void *answer, uint32_t size)
 {
-    uint64_t deadline = deadline_of(peer);
-    int rc = peer->fault ? -ECONNRESET : send_message(peer, message, FLAGS_VERSION, deadline);
+    int rc = peer->fault ? -ECONNRESET : send_message(peer, message, FLAGS_VERSION, peer->deadline);
 
-    return rc ?: receive_answer(peer, message->request, answer, size, deadline);
+    return rc ?: receive_answer(peer, message->request, answer, size, peer->deadline);
 }
 
 /* What has none; a peer that acknowledges says whether it has done it. */
 static int tell(struct vhost_user *peer, const struct message *message)
 {
     uint32_t flags = FLAGS_VERSION | (peer->acknowledges ? FLAGS_NEED_REPLY : 0);
-    uint64_t deadline = deadline_of(peer), failed = 0;
-    int rc = peer->fault ? -ECONNRESET : send_message(peer, message, flags, deadline);
+    uint64_t failed = 0;
+    int rc = peer->fault ? -ECONNRESET : send_message(peer, message, flags, peer->deadline);
 
     if (rc == 0 && peer->acknowledges)
-        rc = receive_answer(peer, message->request, &failed, sizeof failed, deadline);
+        rc = receive_answer(peer, message->request, &failed, sizeof failed, peer->deadline);
     return rc == 0 && failed ? lose(peer, -EPROTO, "it refuses what it was asked for") : rc;
 }
 
@@ -271,8 +271,10 @@ static int agree(struct vhost_user *peer)
 
 int vhost_user_greet(struct vhost_user *peer, struct err *err)
 {
-    int rc = agree(peer);
+    int rc;
 
+    begin_asking(peer);
+    rc = agree(peer);
     peer->patience = VHOST_USER_ANSWER_MS;
     if (rc)
         return err_set(err, rc, "%s", peer->fault);
@@ -309,6 +311,7 @@ int vhost_user_begin(struct vhost_user *peer, uint64_t accepted)
 {
     uint64_t features = accepted & RING_FEATURES;
 
+    begin_asking(peer);
     if (peer->has_protocol)
         features |= FEATURE(F_PROTOCOL_FEATURES);
     return tell_number(peer, SET_FEATURES, features) ?: tell_memory(peer);
@@ -328,6 +331,7 @@ int vhost_user_start_ring(struct vhost_user *peer, unsigned index,
     };
     const struct message where = {SET_VRING_ADDR, &addresses, sizeof addresses, NULL, 0};
 
+    begin_asking(peer);
     return tell_state(peer, SET_VRING_NUM, index, ring->size)
                ?: tell_state(peer, SET_VRING_BASE, index, ring->position)
                ?: tell(peer, &where)
@@ -342,8 +346,10 @@ int vhost_user_stop_ring(struct vhost_user *peer, unsigned index, uint16_t *posi
     const struct vhost_vring_state asked = {.index = index};
     struct vhost_vring_state answer = {0};
     const struct message message = {GET_VRING_BASE, &asked, sizeof asked, NULL, 0};
-    int rc = ask(peer, &message, &answer, sizeof answer);
+    int rc;
 
+    begin_asking(peer);
+    rc = ask(peer, &message, &answer, sizeof answer);
     if (rc == 0 && (answer.index != index || answer.num > UINT16_MAX))
         rc = lose(peer, -EPROTO, "it breaks the protocol");
     if (rc == 0)

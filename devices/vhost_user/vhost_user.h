@@ -29,7 +29,8 @@
 struct vhost_user {
     int fd; /* -1: there is none */
     const struct guest_memory *memory;
-    int patience;        /* ms, for one answer */
+    unsigned patience;   /* ms, for all that a function asks */
+    uint64_t deadline;   /* CLOCK_MONOTONIC ns, of what is being asked */
     uint64_t features;   /* of virtio, that the peer supports */
     bool has_protocol;   /* it knows of the protocol's own features */
     bool acknowledges;   /* it answers every request */

@@ -41,6 +41,7 @@ struct blk_request {
 
 /* On its queue's loop alone. */
 struct blk_queue {
+    uint64_t covered; /* bytes of discards and zeros since it was looked at */
     struct virtio_blk *blk;
     struct virtio_queue *ring;
     struct disk_channel *channel;

@@ -229,14 +229,26 @@ static uint8_t take_range(struct blk_request *request, const struct range_rules 
     return VIRTIO_BLK_S_OK;
 }
 
+/*
+ * A range costs what it covers: a turn ends by it, and where the host cannot do better zeros are bytes
+ * that are written.
+ */
+static void charge(struct blk_request *request, uint64_t size)
+{
+    request->queue->covered += size;
+    if (request->disk.operation == DISK_WRITE_ZEROES)
+        rate_owe(&request->queue->blk->rate.bytes, size);
+}
+
 /* One range after the other, so that a request is one request to the disk at any time. */
 static void submit_range(struct blk_request *request)
 {
     const struct virtio_blk_discard_write_zeroes *range = &request->ranges[request->range];
+    uint64_t size = (uint64_t)le32toh(range->num_sectors) * DISK_SECTOR;
 
+    charge(request, size);
     request->disk.unmap = le32toh(range->flags) & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-    submit(request, request->disk.operation, le64toh(range->sector) * DISK_SECTOR,
-           (uint64_t)le32toh(range->num_sectors) * DISK_SECTOR);
+    submit(request, request->disk.operation, le64toh(range->sector) * DISK_SECTOR, size);
 }
 
 /* All ranges are checked before any is carried out. */
@@ -370,7 +382,9 @@ static bool take_request(struct blk_queue *queue, struct virtio_batch *batch)
         release(request);
         return false;
     }
+    queue->covered = 0;
     start(request);
+    virtio_batch_charge_bytes(batch, queue->covered);
     return true;
 }
 

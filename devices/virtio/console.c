@@ -23,6 +23,7 @@ enum { QUEUE_INPUT, QUEUE_OUTPUT, QUEUE_COUNT };
 
 /* Output of one turn: a host that takes all of a 4 GiB chain keeps nothing else waiting for it. */
 #define TURN_BYTES ((size_t)1 << 20)
+#define INPUT_MAX (1u << 20) /* into one chain */
 
 struct virtio_console {
     struct virtio_device device; /* first member: the two convert to each other */
@@ -34,17 +35,18 @@ struct virtio_console {
 
 /* --- input: host to guest --- */
 
-/* Reads into the chain what the host has now. */
+/* Reads into the chain what the host has now, up to INPUT_MAX. */
 static uint32_t read_into(struct console *console, const struct virtq_chain *chain)
 {
     uint32_t total = 0;
 
-    for (unsigned i = 0; i < chain->writable_count; i++) {
+    for (unsigned i = 0; i < chain->writable_count && total < INPUT_MAX; i++) {
         const struct iovec *piece = &virtq_writable(chain)[i];
-        size_t got = console_read(console, piece->iov_base, piece->iov_len);
+        size_t wanted = piece->iov_len < INPUT_MAX - total ? piece->iov_len : INPUT_MAX - total;
+        size_t got = console_read(console, piece->iov_base, wanted);
 
         total += (uint32_t)got;
-        if (got < piece->iov_len)
+        if (got < wanted)
             break;
     }
     return total;

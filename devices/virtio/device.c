@@ -2,6 +2,7 @@
 /* The transport-independent half of every virtio device; see device.h for who runs what where. */
 #include "devices/virtio/device.h"
 
+#include "core/event.h"
 #include "devices/virtio/lend.h"
 
 #include <errno.h>
@@ -204,7 +205,8 @@ static void stop_queue_on_loop(void *argument)
     eventfd_t kicks;
 
     drain_queue(queue);
-    eventfd_read(queue->kick.fd, &kicks);
+    if (!queue->device->ops->lends_to_process) /* a count that stays costs one look, later */
+        eventfd_read(queue->kick.fd, &kicks);
     loop_remove_poll(queue->loop, &queue->poll);
     queue->running = queue->watched = false;
     virtq_stop(&queue->ring);
@@ -474,7 +476,10 @@ void virtio_device_set_config(struct virtio_device *device, const void *config, 
 
 void virtio_queue_kick(struct virtio_queue *queue)
 {
-    eventfd_write(queue->kick.fd, 1);
+    if (queue->device->ops->lends_to_process)
+        event_signal(queue->kick.fd, queue->loop->wake.fd);
+    else
+        eventfd_write(queue->kick.fd, 1);
 }
 
 void virtio_queue_look_again(struct virtio_queue *queue)
@@ -508,6 +513,11 @@ void virtio_batch_begin(struct virtio_batch *batch, struct virtio_queue *queue)
     queue->kicks_wanted = queue->watched = false;
 }
 
+void virtio_batch_charge_bytes(struct virtio_batch *batch, uint64_t bytes)
+{
+    batch->bytes_left -= bytes < batch->bytes_left ? bytes : batch->bytes_left;
+}
+
 bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain)
 {
     struct virtio_queue *queue = batch->queue;
@@ -529,7 +539,7 @@ bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain)
     bytes = chain->readable_size + chain->writable_size;
     counter_add(&queue->counters.bytes, bytes);
     batch->chains_left--;
-    batch->bytes_left -= bytes < batch->bytes_left ? bytes : batch->bytes_left;
+    virtio_batch_charge_bytes(batch, bytes);
     return true;
 }
 

@@ -92,6 +92,8 @@ struct virtio_device_ops {
      */
     bool (*lend_queue)(struct virtio_device *device, unsigned queue,
                        const struct lent_ring *ring);
+    /* It is lent to a process, and not to the kernel: what that is given is not to be trusted any more. */
+    bool lends_to_process;
     /* Queue. Takes it back, with all chains given back; returns the position in the ring. */
     uint16_t (*take_back_queue)(struct virtio_device *device, unsigned queue);
     /* The driver wrote `size` bytes at `offset` of the configuration space, within its size. */
@@ -311,6 +313,9 @@ void virtio_batch_begin(struct virtio_batch *batch, struct virtio_queue *queue);
  * for kicks before it waits.
  */
 bool virtio_batch_next(struct virtio_batch *batch, struct virtq_chain *chain);
+
+/* What a chain stands for may be more than its bytes: that ends the turn sooner, too. */
+void virtio_batch_charge_bytes(struct virtio_batch *batch, uint64_t bytes);
 
 /*
  * Work that took no chain costs one of the turn all the same. False: the turn is over, and another is

@@ -142,6 +142,7 @@ static const struct virtio_device_ops ops = {
     .activate = activate,
     .notify = notify,
     .lend_queue = lend_queue,
+    .lends_to_process = true,
     .take_back_queue = take_back_queue,
     .destroy = destroy,
 };

@@ -181,6 +181,19 @@ static void threads_share_one_bucket(void **state)
     assert_in_range(taken, STEPS / 10, 1000 + STEPS / 10);
 }
 
+static void what_is_owed_is_waited_for(void **state)
+{
+    struct rate rate;
+
+    (void)state;
+    rate_init(&rate, 1000, 100, 0);
+    assert_true(rate_take(&rate, 1, 0));
+    rate_owe(&rate, 1099);
+    assert_false(rate_take(&rate, 1, 0));
+    assert_false(rate_take(&rate, 1, SECOND - 1));
+    assert_true(rate_take(&rate, 1, SECOND + SECOND / 500));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +206,7 @@ int main(void)
         cmocka_unit_test(positions_may_wrap),
         cmocka_unit_test(a_pair_takes_from_both_or_none),
         cmocka_unit_test(threads_share_one_bucket),
+        cmocka_unit_test(what_is_owed_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,25 @@ static void waits_for_a_while_only(void **state)
     }
 }
 
+/* Each answer comes in time, all of them do not. */
+static void waits_for_all_answers_together(void **state)
+{
+    struct lent_ring ring;
+    struct fixture f;
+
+    (void)state;
+    open_fixture(&f, MODERN | PROTOCOL, ALL_PROTOCOL);
+    ring = ring_of(&f);
+    must_greet(&f);
+    assert_int_equal(vhost_user_begin(&f.peer, MODERN), 0);
+    pthread_mutex_lock(&f.fake.lock);
+    f.fake.delay_ms = SHORT_PATIENCE / 2;
+    pthread_mutex_unlock(&f.fake.lock);
+    f.peer.patience = SHORT_PATIENCE;
+    assert_int_equal(vhost_user_start_ring(&f.peer, 0, &ring), -ETIMEDOUT);
+    close_fixture(&f);
+}
+
 /* It reads nothing: what is sent stays in the socket until that is full. */
 static void does_not_wait_for_ever_to_be_heard(void **state)
 {
@@ -340,6 +359,7 @@ int main(void)
         cmocka_unit_test(refuses_one_before_virtio_1),
         cmocka_unit_test(no_fault_goes_unnoticed),
         cmocka_unit_test(waits_for_a_while_only),
+        cmocka_unit_test(waits_for_all_answers_together),
         cmocka_unit_test(does_not_wait_for_ever_to_be_heard),
         cmocka_unit_test(notices_what_nobody_asked_for),
     };

@@ -6,6 +6,7 @@
 #include "support/scratch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -292,6 +293,45 @@ static void test_peer_ends_at_work(void **state)
     assert_refused(f, 2);
 }
 
+/* The flag that says whether events wait is his as much as ours. */
+static void take_events(struct fixture *f, eventfd_t count)
+{
+    for (unsigned i = 0; i < QUEUES; i++) {
+        int kick = fake_peer_ring(&f->fake, i).kick;
+        eventfd_t kicks;
+
+        eventfd_read(kick, &kicks);
+        assert_int_equal(fcntl(kick, F_SETFL, 0), 0);
+        assert_int_equal(count > 0 ? eventfd_write(kick, count) : 0, 0);
+    }
+}
+
+static void test_full_events_hold_up_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, 0, SIZE);
+    take_events(f, UINT64_MAX - 1);
+    alarm(60);
+    shutdown(f->fake.fd, SHUT_RDWR);
+    assert_lost(f, "it ended");
+    mock_reset(&f->driver);
+    alarm(0);
+}
+
+static void test_empty_events_hold_up_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    mock_start(&f->driver, 0, SIZE);
+    take_events(f, 0);
+    alarm(60);
+    mock_reset(&f->driver);
+    mock_start(&f->driver, 0, SIZE);
+    alarm(0);
+    assert_true(is_lent(f, 1));
+}
+
 static void test_peer_says_what_it_may_not(void **state)
 {
     struct fixture *f = *state;
@@ -397,6 +437,8 @@ int main(void)
         TEST(test_broken_ring),
         TEST(test_peer_ends),
         TEST(test_peer_ends_at_work),
+        TEST(test_full_events_hold_up_nothing),
+        TEST(test_empty_events_hold_up_nothing),
         TEST(test_peer_says_what_it_may_not),
         TEST(test_refused_features),
         TEST(test_refused_ring),

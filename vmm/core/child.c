@@ -106,10 +106,23 @@ int child_wait(struct child *child)
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
+/* Its own children, as long as its number, which is its group's, is not another's. */
+static void kill_group(const struct child *child)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    while ((rc = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOWAIT)) < 0 && errno == EINTR)
+        ;
+    if (rc == 0 && info.si_pid > 0)
+        kill(-info.si_pid, SIGKILL);
+}
+
 void child_end(struct child *child)
 {
     if (child->pidfd < 0)
         return;
     syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    kill_group(child);
     child_wait(child);
 }

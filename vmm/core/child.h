@@ -43,7 +43,7 @@ int child_start(struct child *child, const struct child_command *command, struct
  */
 int child_wait(struct child *child);
 
-/* Ends it, and waits until it is gone. Harmless if there is none. */
+/* Ends it and its own children, and waits until it is gone. Harmless if there is none. */
 void child_end(struct child *child);
 
 #endif

@@ -44,6 +44,12 @@ bool rate_take(struct rate *rate, uint64_t units, uint64_t now)
     return true;
 }
 
+void rate_owe(struct rate *rate, uint64_t units)
+{
+    if (rate->per_second)
+        atomic_fetch_add_explicit(&rate->spent, units, memory_order_relaxed);
+}
+
 void rate_give_back(struct rate *rate, uint64_t units)
 {
     if (rate->per_second)

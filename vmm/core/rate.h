@@ -43,6 +43,9 @@ void rate_init(struct rate *rate, uint64_t per_second, uint64_t burst, uint64_t 
 /* Takes `units` (at most 2^62) if the bucket is not empty. */
 bool rate_take(struct rate *rate, uint64_t units, uint64_t now);
 
+/* Takes units that rate_take() did not know of, and that are spent in any case. */
+void rate_owe(struct rate *rate, uint64_t units);
+
 /* Puts back what was taken and is not used after all. */
 void rate_give_back(struct rate *rate, uint64_t units);
 

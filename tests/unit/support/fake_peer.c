@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support/fake_peer.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,7 @@ static void answer(struct fake_peer *peer, struct message *message, uint32_t siz
 {
     message->flags = VERSION | REPLY;
     message->size = size;
+    poll(NULL, 0, (int)peer->delay_ms);
     send(peer->fd, message, HEADER_SIZE + size, MSG_NOSIGNAL);
 }
 

@@ -68,6 +68,7 @@ struct fake_peer {
     pthread_mutex_t lock;
     enum fake_fault fault;
     uint32_t fault_at; /* the request */
+    unsigned delay_ms; /* before each answer */
     bool owned;
     bool acknowledges;
     uint64_t accepted;
