@@ -347,7 +347,8 @@ HUSK_API int husk_vm_create(const struct husk_config *config, const struct husk_
 
 /*
  * Lets the guest run, on threads of the library; returns at once. Once in a machine's life. On
- * error the machine has ended, and husk_vm_wait() says HUSK_FAILURE.
+ * error the machine has ended, and husk_vm_wait() says HUSK_FAILURE; or HUSK_REQUEST, where it was
+ * stopped before: -ESHUTDOWN.
  */
 HUSK_API int husk_vm_start(struct husk_vm *vm, struct husk_err *err);
 
@@ -516,7 +517,8 @@ struct husk_sandbox_config {
     uint32_t allow_count;
     bool network;    /* default: none */
     bool keep;       /* destroying leaves the folder, until husk_sandbox_remove() */
-    bool dedicated;  /* this process is for this sandbox, and is killed where that is to end at once */
+    bool dedicated;  /* this process is for this sandbox, and where that is to end at once, from another
+                        one, hears SIGTERM and is killed half a second later */
     uint8_t reserved;
     uint32_t stage_timeout; /* ms that each stage of the start may take; 0: 60000 */
     int cancel_fd; /* where it polls readable, the start is given up: -ECANCELED; -1 (default): none */
@@ -624,9 +626,10 @@ HUSK_API void husk_process_resize(struct husk_process *process, uint16_t columns
 HUSK_API void husk_process_destroy(struct husk_process *process);
 
 /*
- * Copies a file, or a folder with all that is in it, as cp -r does: into a folder that is there, or as
- * what the target says. What comes out of a sandbox belongs to the caller and has no set-user-id
- * bits; above `limit` bytes (0: any) it is an error. Errors: what the file gives, here or there.
+ * Copies a file, or a folder with the files, folders and links in it: into a folder that is there, or as
+ * what the target says, which replaces a file once it is whole. What comes out of a sandbox belongs to the
+ * caller and has no set-user-id bits; above `limit` bytes (0: any) it is an error. Errors: what the file
+ * gives, here or there; -EOPNOTSUPP it is neither file nor folder; -EEXIST nor is what is there.
  */
 HUSK_API int husk_sandbox_put(struct husk_sandbox *sandbox, const char *host, const char *guest,
                               struct husk_err *err);

@@ -95,7 +95,8 @@ wait"
         "$(busybox wget -qO- "http://127.0.0.1:$port/data")" secret
 }
 
-# serve_names: the host's resolver, as husk knows it, has an address for every name: 192.0.2.7.
+# serve_names: the host's resolver, as husk knows it, has an address for every name: 192.0.2.7; and
+# 192.0.2.8 for self.test.
 serve_names() {
     : > resolver.log
     python3 -u - > resolver.log << 'END' &
@@ -107,7 +108,8 @@ while True:
     query, peer = server.recvfrom(512)
     end = query.index(b"\0", 12) + 5
     found = query[end - 4:end - 2] == b"\0\1"  # an A record
-    answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([192, 0, 2, 7])
+    last = 8 if b"\4self\4test" in query else 7
+    answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([192, 0, 2, last])
     server.sendto(query[:2] + struct.pack(">HHHHH", 0x8180, 1, found, 0, 0) + query[12:end] +
                   answer * found, peer)
 END
@@ -187,13 +189,15 @@ try ping ping -c 1 -W 5 $denied
 try name nslookup -type=a denied.test
 try name_allowed nslookup -type=a web.test
 fetch named $named:$port
-fetch named_port $named:$host_port" \
-        --net "user,egress=deny,allow=tcp:$open:$port,allow=web.test:$port,allow=tcp:host:$host_port"
+fetch named_port $named:$host_port
+try name_self nslookup -type=a self.test
+fetch self $denied:$port" \
+        --net "user,egress=deny,allow=tcp:$open:$port,allow=web.test:$port,allow=self.test,allow=tcp:host:$host_port"
     for address in host loopback nameserver address port_denied named_before datagram ping name \
-                   named_port; do
+                   named_port self; do
         expect_fact "$address" denied
     done
-    for address in host_allowed address_allowed name_allowed named; do
+    for address in host_allowed address_allowed name_allowed named name_self; do
         expect_fact "$address" reached
     done
     expect_equal "what the host itself can fetch" \

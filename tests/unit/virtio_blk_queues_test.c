@@ -260,6 +260,37 @@ static void bytes_are_limited(void **state)
     takes_its_time(*state, (DEPTH - 2) * SECOND / 50);
 }
 
+/* A request for zeros has few bytes, and the disk writes many. */
+static void zeros_are_limited_by_what_they_cover(void **state)
+{
+    const struct virtio_blk_discard_write_zeroes range = {.num_sectors = 40 * BLOCK / 512};
+    struct virtio_blk_options options = {.queues = 1};
+    struct fixture *f = *state;
+    uint64_t begun;
+
+    rate_init(&options.rate.bytes, 100 * BLOCK, BLOCK, timing_now());
+    open_device(f, DISK_ENGINE_AUTO, &options);
+    mock_start(&f->driver, FEATURES | UINT64_C(1) << VIRTIO_BLK_F_WRITE_ZEROES, 16);
+    begun = timing_now();
+    for (unsigned slot = 0; slot < 2; slot++) {
+        const struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_WRITE_ZEROES};
+        const struct mock_descriptor buffers[] = {
+            {HEADER(0, slot), sizeof header, 0, 0},
+            {DATA(0, slot), sizeof range, 0, 0},
+            {STATUS(0, slot), 1, VRING_DESC_F_WRITE, 0},
+        };
+
+        memcpy(mock_at(&f->guest, HEADER(0, slot), sizeof header), &header, sizeof header);
+        memcpy(mock_at(&f->guest, DATA(0, slot), sizeof range), &range, sizeof range);
+        mock_add(&f->driver.rings[0], buffers, 3);
+        mock_kick(&f->driver, 0);
+        while (!mock_take(&f->driver.rings[0], NULL, NULL))
+            assert_true(pump_some(&f->guest.loop));
+        assert_int_equal(status(f, 0, slot), VIRTIO_BLK_S_OK);
+    }
+    assert_true(timing_now() - begun >= 38 * SECOND / 100); /* the first one's 40 but a burst's */
+}
+
 /* A reset while the limit holds a request back: it is not answered, and the device works again. */
 static void a_limited_queue_can_be_reset(void **state)
 {
@@ -416,6 +447,7 @@ int main(void)
         TEST(the_driver_may_do_without_a_cache),
         TEST(operations_are_limited),
         TEST(bytes_are_limited),
+        TEST(zeros_are_limited_by_what_they_cover),
         TEST(a_limited_queue_can_be_reset),
         TEST(queues_are_spread_over_the_loops),
         TEST(queues_work_side_by_side),
