@@ -26,8 +26,8 @@ struct tree_fault {
 
 /*
  * Sends `name` of `folder` (a descriptor, or AT_FDCWD) with all that is in it. A link that is the
- * top itself is followed. Errors: what the file gives, with the path in `fault` (-EOPNOTSUPP: it is none and no
- * folder; -EFBIG: it has more than its size tells); of the stream, with an empty path.
+ * top itself is followed. Errors: what the file gives, with the path in `fault` (-EOPNOTSUPP: it is none
+ * and no folder; -EFBIG: it has more than its size tells); of the stream, with an empty path.
  */
 int tree_send(int stream, int folder, const char *name, struct tree_fault *fault);
 

@@ -175,9 +175,10 @@ static int make_image(const char *folder, const struct survey *found, const stru
         return rc;
     do {
         tell(log, folder, found, image);
-        rc = is_canceled(cancel_fd, 0) ? fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"",
-                                           folder)
-                                    : run_wait(&run, 1000, err);
+        if (is_canceled(cancel_fd, 0))
+            rc = fail(err, HUSK_ERR_INPUT, -ECANCELED, "given up while packing \"%s\"", folder);
+        else
+            rc = run_wait(&run, 1000, err);
     } while (rc == 0);
     if (rc < 0)
         run_abort(&run);

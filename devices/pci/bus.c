@@ -70,7 +70,8 @@ static struct pci_function *configured(const struct pci_bus *bus, uint64_t *offs
 {
     uint64_t number = *offset >> ECAM_FUNCTION_SHIFT;
 
-    if ((size != 1 && size != 2 && size != 4) || *offset % size != 0 || number % ECAM_FUNCTIONS_PER_SLOT != 0 ||
+    if ((size != 1 && size != 2 && size != 4) || *offset % size != 0 ||
+        number % ECAM_FUNCTIONS_PER_SLOT != 0 ||
         number / ECAM_FUNCTIONS_PER_SLOT >= PCI_SLOTS)
         return NULL;
     *offset %= ECAM_REGISTERS;

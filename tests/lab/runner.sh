@@ -58,10 +58,12 @@ test_verdicts() {
     job slow@2 'sleep 600'
     job killed 'kill -KILL $$'
     job junk 'head -c 100000 /dev/urandom; printf "]]>&<\\0\\377"'
-    runner --jobs 2 --junit report.xml jobs.txt || status=$?
+    job flood 'yes'
+    runner --jobs 2 --max-output 200000 --junit report.xml jobs.txt || status=$?
     expect_equal "exit status" $status 1
     expect_report pass=passed "fail=failure:exit status 3" "slow=failure:it ran for more than 2 s" \
-        "killed=failure:killed by signal 9" junk=passed
+        "killed=failure:killed by signal 9" junk=passed \
+        "flood=error:it wrote more than 200000 bytes and was ended"
     expect_equal "output of pass" "$(cat logs/pass.out)" fine
     expect_equal "errors of fail" "$(cat logs/fail.err)" bad
     expect_equal "size of junk" "$(stat -c %s logs/junk.out)" 100007
