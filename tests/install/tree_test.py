@@ -71,7 +71,8 @@ class Tree(InstallTest):
             synopsis = " ".join(re.findall(r'^\.B "(.*)"$', text, re.MULTILINE))
             prototypes |= {" ".join(words.split()) for words in re.findall(r"[^;]+;", synopsis)}
         self.assertEqual(named, installed.declared() | {
-            "husk_config_init", "husk_sandbox_config_init", "husk_command_init", "husk_err", "husk_log"})
+            "husk_config_init", "husk_share_check", "husk_sandbox_config_init", "husk_command_init",
+            "husk_err", "husk_log"})
         header = (self.prefix / "include/husk.h").read_text(encoding="utf-8")
         for words in re.findall(r"^HUSK_API\s([^;]+;)", header, re.MULTILINE):
             prototype = re.sub(r"\(\s+", "(", " ".join(words.split()))
