@@ -6,11 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -386,10 +388,15 @@ static int check_target(const struct walk *walk, int folder, const char *name)
     return S_ISDIR(status.st_mode) ? -EISDIR : -EEXIST;
 }
 
-/* Of this copy's own, in the target's folder; what a killed one has left is replaced by the next. */
-static void temporary_name(const struct walk *walk, char name[32])
+/* In the target's folder, into which others may copy at the same time. */
+static int temporary_name(char name[32])
 {
-    snprintf(name, 32, ".husk-copy-%d-%u", (int)getpid(), walk->depth);
+    uint64_t number;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return -errno;
+    snprintf(name, 32, ".husk-copy-%016" PRIx64, number);
+    return 0;
 }
 
 /* Gives what is whole its name, and what had that before is gone. */
@@ -425,11 +432,8 @@ static int receive_file(struct walk *walk, int folder, const char *name,
     int rc = charge(walk, entry->size);
 
     rc = rc ?: check_target(walk, folder, name);
-    if (rc)
-        return rc;
-    temporary_name(walk, temporary);
-    unlinkat(folder, temporary, 0);
-    rc = fill(walk, folder, temporary, entry);
+    rc = rc ?: temporary_name(temporary);
+    rc = rc ?: fill(walk, folder, temporary, entry);
     return rc ?: replace(folder, temporary, name);
 }
 
@@ -456,13 +460,10 @@ static int receive_link(struct walk *walk, int folder, const char *name,
     if (entry->size == 0 || entry->size >= sizeof target)
         return -EPROTO;
     rc = frame_receive_bytes(walk->stream, target, (size_t)entry->size);
+    target[rc ? 0 : entry->size] = '\0';
     rc = rc ?: check_target(walk, folder, name);
-    if (rc)
-        return rc;
-    target[entry->size] = '\0';
-    temporary_name(walk, temporary);
-    unlinkat(folder, temporary, 0);
-    rc = make_link(walk, folder, temporary, target);
+    rc = rc ?: temporary_name(temporary);
+    rc = rc ?: make_link(walk, folder, temporary, target);
     return rc ?: replace(folder, temporary, name);
 }
 

@@ -280,6 +280,7 @@ static void the_sender_tells_what_it_cannot_read(void **state)
     assert_int_equal(copy(place, "missing", &target, &fault, &sent), -ENOENT);
     assert_int_equal(sent, -ENOENT);
     assert_string_equal(fault.path, "missing");
+    assert_true(fault.told);
     for (unsigned i = 0; i < TREE_DEPTH_MAX + 2; i++) {
         int next = make_folder(folder, "d");
 
@@ -426,7 +427,19 @@ static int play(struct place *place, const struct script *script, size_t size)
     return rc;
 }
 
-/* Until the new one is whole. */
+static unsigned count_entries(int folder)
+{
+    DIR *entries = fdopendir(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    unsigned count = 0;
+
+    assert_non_null(entries);
+    for (const struct dirent *entry; (entry = readdir(entries));)
+        count += entry->d_name[0] != '.' || entry->d_name[1] == 'h'; /* ".husk-copy-..." */
+    closedir(entries);
+    return count;
+}
+
+/* Until the new one is whole; and of that nothing is left. */
 static void what_is_replaced_stays_if_the_copy_breaks_off(void **state)
 {
     struct place *place = *state;
@@ -436,6 +449,7 @@ static void what_is_replaced_stays_if_the_copy_breaks_off(void **state)
     write_file(place->to, "file", "old", 0644);
     assert_int_equal(play(place, &script, script.size - 1), -ECONNRESET);
     assert_file(place->to, "file", "old");
+    assert_int_equal(count_entries(place->to), 1);
     assert_int_equal(play(place, &script, script.size), 0);
     assert_file(place->to, "file", "new and long");
 }

@@ -280,24 +280,19 @@ static int follow_logs(struct logs *logs, int fds[2])
 {
     const struct timespec interval = {.tv_nsec = FOLLOW_INTERVAL_NS};
     struct husk_err err;
-    bool last;
 
-    do {
-        last = !logs->follow || logs->ended;
+    for (;;) {
+        bool last = !logs->follow || logs->ended;
+
         if (!pass_both(logs, fds))
             return STATUS_FAILURE;
         if (last)
-            break;
+            return 0;
         nanosleep(&interval, NULL);
         logs->ended = true; /* unless it is still listed as running */
         if (husk_sandbox_list(look, logs, &err))
             return report(&err);
-    } while (true);
-    if (fds[0] >= 0 || fds[1] >= 0)
-        return 0;
-    fprintf(stderr, "husk: the sandbox \"%s\" has no logs: it was not detached, or did not start%s\n",
-            logs->name, logs->ended ? "" : " yet (-f waits)");
-    return STATUS_FAILURE;
+    }
 }
 
 static int show_logs(struct logs *logs)
@@ -305,6 +300,11 @@ static int show_logs(struct logs *logs)
     int fds[] = {-1, -1};
     int status = follow_logs(logs, fds);
 
+    if (status == 0 && fds[0] < 0 && fds[1] < 0) {
+        fprintf(stderr, "husk: the sandbox \"%s\" has no logs: it was not detached, or did not start%s\n",
+                logs->name, logs->ended ? "" : " yet (-f waits)");
+        status = STATUS_FAILURE;
+    }
     for (int i = 0; i < 2; i++)
         if (fds[i] >= 0)
             close(fds[i]);
