@@ -44,14 +44,6 @@ struct slots {
     struct net_slot slots[SLOTS];
 };
 
-static void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    perror(what);
-    _exit(1);
-}
-
 static void lay_out(struct slots *slots)
 {
     for (unsigned i = 0; i < SLOTS; i++) {

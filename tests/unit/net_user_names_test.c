@@ -20,14 +20,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    perror(what);
-    _exit(1);
-}
-
 static void set_up_loopback(void)
 {
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,4 +23,12 @@ void run_apart(int (*part)(void *argument), void *argument, const char *needs)
         skip();
     }
     assert_int_equal(status, 0);
+}
+
+void must(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    perror(what);
+    _exit(1);
 }

@@ -6,9 +6,14 @@
 #ifndef HUSK_TESTS_APART_H
 #define HUSK_TESTS_APART_H
 
+#include <stdbool.h>
+
 #define APART_CANNOT_TRY 77
 
 /* Skips the test, saying what it `needs`, or fails unless the part returns 0. */
 void run_apart(int (*part)(void *argument), void *argument, const char *needs);
+
+/* In the part: ends it, with `what` and errno, unless that holds. */
+void must(bool holds, const char *what);
 
 #endif
