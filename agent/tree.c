@@ -38,7 +38,6 @@ struct walk {
     struct tree_fault *fault;
     unsigned depth;
     bool inside; /* an entry, or what belongs to it, is on the stream in part */
-    bool told;   /* the sender has said where it failed, from the top on */
 };
 
 /* Notes where it happened; the innermost name is noted first, and folders come in front. */
@@ -46,7 +45,7 @@ static int blame(struct walk *walk, const char *name, int rc)
 {
     char below[sizeof walk->fault->path];
 
-    if (walk->told)
+    if (walk->fault->told) /* from the top on */
         return rc;
     memcpy(below, walk->fault->path, sizeof below);
     snprintf(walk->fault->path, sizeof walk->fault->path, "%.120s%s%.120s", name,
@@ -131,16 +130,15 @@ static int send_link(struct walk *walk, int folder, const char *name, struct tre
 static ssize_t read_block(struct walk *walk, int file)
 {
     size_t size = 0;
-    ssize_t got = 1;
+    ssize_t got;
 
-    while (got > 0 && size < BLOCK_SIZE) {
-        got = read(file, walk->block + size, BLOCK_SIZE - size);
-        if (got < 0 && errno == EINTR)
-            got = 1;
-        else if (got > 0)
+    while (size < BLOCK_SIZE && (got = read(file, walk->block + size, BLOCK_SIZE - size)) != 0) {
+        if (got > 0)
             size += (size_t)got;
+        else if (errno != EINTR)
+            return -errno;
     }
-    return got < 0 ? -errno : (ssize_t)size;
+    return (ssize_t)size;
 }
 
 /*
@@ -297,7 +295,7 @@ static int receive_fault(struct walk *walk, const struct tree_entry *entry)
         return rc;
     path[entry->name_size] = '\0';
     memcpy(walk->fault->path, path, sizeof path);
-    walk->fault->told = walk->told = true;
+    walk->fault->told = true;
     return -(int)entry->size;
 }
 
@@ -399,11 +397,11 @@ static int temporary_name(char name[32])
     return 0;
 }
 
-/* Gives what is whole its name, and what had that before is gone. */
-static int replace(int folder, const char *temporary, const char *name)
+/* Gives what is whole (0) its name, and what had that before is gone; what is not, is gone itself. */
+static int replace(int folder, const char *temporary, const char *name, int rc)
 {
-    int rc = renameat(folder, temporary, folder, name) < 0 ? -errno : 0;
-
+    if (rc == 0 && renameat(folder, temporary, folder, name) < 0)
+        rc = -errno;
     if (rc)
         unlinkat(folder, temporary, 0);
     return rc;
@@ -420,8 +418,6 @@ static int fill(struct walk *walk, int folder, const char *temporary, const stru
     rc = rc ?: set_attributes(walk, fd, entry);
     if (close(fd) < 0 && rc == 0)
         rc = -errno;
-    if (rc)
-        unlinkat(folder, temporary, 0);
     return rc;
 }
 
@@ -433,22 +429,17 @@ static int receive_file(struct walk *walk, int folder, const char *name,
 
     rc = rc ?: check_target(walk, folder, name);
     rc = rc ?: temporary_name(temporary);
-    rc = rc ?: fill(walk, folder, temporary, entry);
-    return rc ?: replace(folder, temporary, name);
+    return rc ?: replace(folder, temporary, name, fill(walk, folder, temporary, entry));
 }
 
 static int make_link(const struct walk *walk, int folder, const char *temporary, const char *target)
 {
-    int rc = 0;
-
     if (symlinkat(target, folder, temporary) < 0)
         return -errno;
     if (walk->target->uid != (uid_t)-1 &&
         fchownat(folder, temporary, walk->target->uid, walk->target->gid, AT_SYMLINK_NOFOLLOW) < 0)
-        rc = -errno;
-    if (rc)
-        unlinkat(folder, temporary, 0);
-    return rc;
+        return -errno;
+    return 0;
 }
 
 static int receive_link(struct walk *walk, int folder, const char *name,
@@ -460,11 +451,10 @@ static int receive_link(struct walk *walk, int folder, const char *name,
     if (entry->size == 0 || entry->size >= sizeof target)
         return -EPROTO;
     rc = frame_receive_bytes(walk->stream, target, (size_t)entry->size);
-    target[rc ? 0 : entry->size] = '\0';
+    target[entry->size] = '\0';
     rc = rc ?: check_target(walk, folder, name);
     rc = rc ?: temporary_name(temporary);
-    rc = rc ?: make_link(walk, folder, temporary, target);
-    return rc ?: replace(folder, temporary, name);
+    return rc ?: replace(folder, temporary, name, make_link(walk, folder, temporary, target));
 }
 
 static int receive_children(struct walk *walk, int folder)

@@ -41,7 +41,6 @@ struct blk_request {
 
 /* On its queue's loop alone. */
 struct blk_queue {
-    uint64_t covered; /* bytes of discards and zeros since it was looked at */
     struct virtio_blk *blk;
     struct virtio_queue *ring;
     struct disk_channel *channel;
@@ -49,6 +48,7 @@ struct blk_queue {
     struct counter limited; /* times the queue had to wait for that */
     uint64_t in_flight;     /* bytes that the disk has to move */
     bool held_back;         /* the turn ended because these are too many */
+    uint64_t covered;       /* by ranges, in bytes, while a request is started */
     /*
      * One request for each descriptor and one to pop into, so that there always is one. The slot
      * used last is used next, and memory that no guest needs is never touched.

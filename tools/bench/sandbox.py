@@ -4,9 +4,10 @@ sandbox: one command in a sandbox, from start to exit, in the lab: Husk, QEMU mi
 
 All run the same command in the same root: Husk by `husk sandbox`; QEMU, with its microvm's defaults
 and with all off that the guest does without, with the same kernel and modules, an initramfs whose
-init is made of the code of Husk's agent (sandbox_init.c), and the root as a disk; podman and crun with the root as a folder. The lab is booted once and contestants take
-turns in it (sandbox_inside.py). Files lie on a file system in the lab's memory, so that its caches
-can be dropped: "cold" is that, "first" also without the image that Husk packs of a folder.
+init is made of the code of Husk's agent (sandbox_init.c), and the root as a disk; podman and crun
+with the root as a folder. Contestants take turns in one lab (sandbox_inside.py). Files lie on a file
+system in the lab's memory, so that its caches can be dropped: "cold" is that, "first" also without
+the image that Husk packs of a folder.
 
 Afterwards: exec in sandboxes that run, their memory, and several at once.
 """

@@ -90,15 +90,22 @@ int child_start(struct child *child, const struct child_command *command, struct
     return rc;
 }
 
-int child_wait(struct child *child)
+/* How it has ended, once it has. Errors: those of waitid(2). */
+static int await_end(const struct child *child, int options, siginfo_t *info)
 {
-    siginfo_t info = {0};
     int rc;
 
-    while ((rc = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED)) < 0 && errno == EINTR)
+    *info = (siginfo_t){0};
+    while ((rc = waitid(P_PIDFD, (id_t)child->pidfd, info, WEXITED | options)) < 0 && errno == EINTR)
         ;
-    if (rc < 0)
-        rc = -errno;
+    return rc < 0 ? -errno : 0;
+}
+
+int child_wait(struct child *child)
+{
+    siginfo_t info;
+    int rc = await_end(child, 0, &info);
+
     close(child->pidfd);
     child->pidfd = -1;
     if (rc < 0)
@@ -109,12 +116,9 @@ int child_wait(struct child *child)
 /* Its own children, as long as its number, which is its group's, is not another's. */
 static void kill_group(const struct child *child)
 {
-    siginfo_t info = {0};
-    int rc;
+    siginfo_t info;
 
-    while ((rc = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOWAIT)) < 0 && errno == EINTR)
-        ;
-    if (rc == 0 && info.si_pid > 0)
+    if (await_end(child, WNOWAIT, &info) == 0 && info.si_pid > 0)
         kill(-info.si_pid, SIGKILL);
 }
 
